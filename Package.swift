@@ -1,0 +1,45 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+let package = Package(
+    name: "swift-async-redis",
+    products: [
+        .library(name: "AsyncRedis", targets: ["AsyncRedis"]),
+        .library(name: "RESP", targets: ["RESP"]),
+    ],
+    targets: [
+        .systemLibrary(
+            name: "CUV",
+            pkgConfig: "libuv",
+            providers: [.apt(["libuv1-dev"]), .brew(["libuv"])]
+        ),
+        .target(name: "RESP", swiftSettings: strict),
+        .target(name: "UVLoop", dependencies: ["CUV"], swiftSettings: strict),
+        .target(name: "AsyncIO", dependencies: ["UVLoop"], swiftSettings: strict),
+        .target(name: "AsyncRedis", dependencies: ["RESP", "UVLoop", "AsyncIO"], swiftSettings: strict),
+        .executableTarget(name: "quickstart", dependencies: ["AsyncRedis"], swiftSettings: strict),
+        .testTarget(name: "RESPTests", dependencies: ["RESP"], swiftSettings: strict),
+        .testTarget(name: "UVLoopTests", dependencies: ["UVLoop"], swiftSettings: strict),
+        .testTarget(name: "AsyncIOTests", dependencies: ["AsyncIO", "UVLoop"], swiftSettings: strict),
+        .testTarget(
+            name: "AsyncRedisTests",
+            dependencies: ["AsyncRedis", "AsyncIO", "RESP", "UVLoop"],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "AsyncRedisIntegrationTests",
+            dependencies: ["AsyncRedis"],
+            swiftSettings: strict
+        ),
+    ]
+)
