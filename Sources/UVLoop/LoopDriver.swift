@@ -1,0 +1,231 @@
+import CUV
+
+/// The part of an event loop that only its own thread touches: the `uv_loop_t`, the work to run, and what lives on it.
+///
+/// One turn is: run the work that is ready, write what it produced, poll. It happens in a prepare callback, so that
+/// work made by timers in the same turn is run before the loop sleeps.
+@safe package final class LoopDriver {
+    /// How many pieces of work run before the loop looks at its sockets again, however many more are ready.
+    package static let maxWorkPerTurn = 1024
+
+    let mailbox = LoopMailbox()
+    /// Allocated by `open()`, freed when the loop has closed.
+    private(set) var uvLoop: UnsafeMutablePointer<uv_loop_t>
+    private var prepare: LoopHandle?
+    private var check: LoopHandle?
+    private var idle: LoopHandle?
+    private var async: LoopHandle?
+    private var isIdling = false
+
+    /// Work that is ready to run; `nextWork` is the first that has not run.
+    var work: [LoopWork] = []
+    private var nextWork = 0
+    private var needsFlush: [any LoopFlushable] = []
+
+    private var residents: [ObjectIdentifier: any LoopResident] = [:]
+    let readBuffers = ReadBufferPool()
+    let writeBuffers = WriteBufferPool()
+
+    private enum Phase { case closed, open, shuttingDown, closing }
+    private var phase = Phase.closed
+    private var shutdownWaiters: [() -> Void] = []
+
+    private var serialExecutor: UnownedSerialExecutor?
+    private var taskExecutor: UnownedTaskExecutor?
+
+    init() {
+        unsafe uvLoop = .allocate(capacity: 1)
+    }
+
+    deinit {
+        // The loop has been closed, or was never opened: libuv holds no pointer into it.
+        unsafe uvLoop.deallocate()
+    }
+
+    func bind(serialExecutor: UnownedSerialExecutor, taskExecutor: UnownedTaskExecutor) {
+        unsafe self.serialExecutor = unsafe serialExecutor
+        unsafe self.taskExecutor = unsafe taskExecutor
+    }
+
+    // MARK: Open, run, close
+
+    /// Whether handles can be opened here: not before the loop started, and not once its shutdown began.
+    package var isOpen: Bool { phase == .open }
+
+    func open() throws(IOError) {
+        try throwIfFailed(unsafe uv_loop_init(uvLoop))
+        // The driver outlives its loop: it is freed after `uv_loop_close`, so libuv may point to it unretained.
+        let me = unsafe Unmanaged.passUnretained(self).toOpaque()
+        unsafe uvLoop.pointee.data = unsafe me
+        do throws(IOError) {
+            let prepare = unsafe LoopHandle(size: MemoryLayout<uv_prepare_t>.size)
+            let check = unsafe LoopHandle(size: MemoryLayout<uv_check_t>.size)
+            let idle = unsafe LoopHandle(size: MemoryLayout<uv_idle_t>.size)
+            let async = unsafe LoopHandle(size: MemoryLayout<uv_async_t>.size)
+            // The only call of these that can fail, for want of a descriptor; it comes first.
+            try throwIfFailed(unsafe uv_async_init(uvLoop, async.as(uv_async_t.self)) { _ in })
+            unsafe uv_prepare_init(uvLoop, prepare.as(uv_prepare_t.self))
+            unsafe uv_check_init(uvLoop, check.as(uv_check_t.self))
+            unsafe uv_idle_init(uvLoop, idle.as(uv_idle_t.self))
+            (self.prepare, self.check, self.idle, self.async) = (prepare, check, idle, async)
+        } catch {
+            unsafe uv_loop_close(uvLoop)
+            throw error
+        }
+        phase = .open
+    }
+
+    /// Runs the loop on the calling thread until it has been shut down and closed.
+    func run() {
+        guard let prepare, let check, let async else { return }
+        unsafe uv_prepare_start(prepare.as(uv_prepare_t.self)) { handle in
+            unsafe LoopDriver.of(handle?.pointee.loop)?.turn()
+        }
+        unsafe uv_check_start(check.as(uv_check_t.self)) { handle in
+            unsafe LoopDriver.of(handle?.pointee.loop)?.mailbox.wakeUp()
+        }
+        // `stopRinging` is called before the handle closes, so the pointer is good whenever the bell is rung.
+        let bell = unsafe SendablePointer(async.as(uv_async_t.self))
+        mailbox.startRinging { unsafe uv_async_send(bell.pointer) }
+
+        unsafe uv_run(uvLoop, UV_RUN_DEFAULT)
+
+        let result = unsafe uv_loop_close(uvLoop)
+        precondition(result == 0, "uv_loop_close: \(IOError(result)), a handle was left open")
+        phase = .closed
+        for waiter in shutdownWaiters { waiter() }
+        shutdownWaiters = []
+    }
+
+    /// Begins the shutdown, or joins the one under way. `done` is called once the loop has closed.
+    func shutDown(_ done: @escaping () -> Void) {
+        guard phase != .closed else { return done() }
+        shutdownWaiters.append(done)
+        guard phase == .open else { return }
+        phase = .shuttingDown
+        for resident in Array(residents.values) { resident.loopWillShutDown() }
+        closeIfDeserted()
+    }
+
+    private func closeIfDeserted() {
+        guard phase == .shuttingDown, residents.isEmpty else { return }
+        phase = .closing
+        mailbox.stopRinging()
+        for handle in [prepare, check, idle, async] { handle?.close() }
+        (prepare, check, idle, async) = (nil, nil, nil, nil)
+    }
+
+    private func throwIfFailed(_ result: Int32) throws(IOError) {
+        if result < 0 { throw IOError(result) }
+    }
+
+    private static func of(_ loop: UnsafeMutablePointer<uv_loop_t>?) -> LoopDriver? {
+        guard let data = unsafe loop?.pointee.data else { return nil }
+        // `open()` put the driver there; it outlives the loop.
+        return unsafe Unmanaged<LoopDriver>.fromOpaque(data).takeUnretainedValue()
+    }
+
+    // MARK: One turn
+
+    private func turn() {
+        unsafe uv_update_time(uvLoop)
+        mailbox.take(into: &work)
+        runWork(atMost: Self.maxWorkPerTurn)
+        flush()
+        // With work or mail left the poll looks at the sockets and returns at once.
+        if work.isEmpty, needsFlush.isEmpty, mailbox.fallAsleep() {
+            setIdling(false)
+        } else {
+            setIdling(true)
+        }
+    }
+
+    private func setIdling(_ wanted: Bool) {
+        guard wanted != isIdling, let idle else { return }
+        isIdling = wanted
+        if wanted {
+            unsafe uv_idle_start(idle.as(uv_idle_t.self)) { _ in }
+        } else {
+            unsafe uv_idle_stop(idle.as(uv_idle_t.self))
+        }
+    }
+
+    private func runWork(atMost limit: Int) {
+        var left = limit
+        while nextWork < work.count, left > 0 {
+            let item = work[nextWork]
+            nextWork += 1
+            left -= 1
+            run(item)
+        }
+        if nextWork == work.count {
+            work.removeAll(keepingCapacity: work.capacity <= 4 * Self.maxWorkPerTurn)
+            nextWork = 0
+        } else if nextWork > work.count / 2 {
+            work.removeFirst(nextWork)
+            nextWork = 0
+        }
+    }
+
+    /// Runs the work that is left when no loop polls any more, and what that work makes.
+    func runAllWork() {
+        while !work.isEmpty {
+            runWork(atMost: .max)
+            flush()
+        }
+    }
+
+    @inline(__always)
+    private func run(_ item: LoopWork) {
+        switch item {
+        case .taskJob(let job):
+            if let taskExecutor = unsafe taskExecutor { unsafe job.runSynchronously(on: taskExecutor) }
+        case .actorJob(let job):
+            if let serialExecutor = unsafe serialExecutor { unsafe job.runSynchronously(on: serialExecutor) }
+        case .post(let body):
+            body()
+        }
+    }
+
+    // MARK: Output
+
+    /// Has `flushable` asked to write once, at the end of this turn; asked during a flush, at the end of the next.
+    package func flushBeforePolling(_ flushable: any LoopFlushable) {
+        needsFlush.append(flushable)
+    }
+
+    private func flush() {
+        guard !needsFlush.isEmpty else { return }
+        let batch = needsFlush
+        needsFlush.removeAll(keepingCapacity: true)
+        for flushable in batch { flushable.flush() }
+    }
+
+    // MARK: Residents
+
+    func moveIn(_ resident: any LoopResident) {
+        residents[ObjectIdentifier(resident)] = resident
+    }
+
+    func moveOut(_ resident: any LoopResident) {
+        residents[ObjectIdentifier(resident)] = nil
+        closeIfDeserted()
+    }
+
+    // MARK: Time
+
+    /// The loop's time in nanoseconds, on a clock that only goes forward; read once a turn.
+    package var now: UInt64 { unsafe uv_now(uvLoop) * 1_000_000 }
+}
+
+/// What gathers output during a turn and writes it at the turn's end.
+package protocol LoopFlushable: AnyObject {
+    /// Writes what was gathered. Called once for each call of `flushBeforePolling`.
+    func flush()
+}
+
+/// What has an open handle or a request under way on the loop; the loop closes after the last has moved out.
+protocol LoopResident: AnyObject {
+    /// Told once, when the loop's shutdown begins: end what is under way and close.
+    func loopWillShutDown()
+}

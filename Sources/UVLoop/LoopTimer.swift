@@ -1,0 +1,108 @@
+import CUV
+
+/// A `uv_timer_t`. Made, started, stopped and closed on the loop's thread; resolution one millisecond.
+package final class LoopTimer: LoopResident, LoopHandleOwner {
+    private let driver: LoopDriver
+    private let handle: LoopHandle
+    private var isOpen = true
+    private var fired: (() -> Void)?
+    private var whenLoopShutsDown: (() -> Void)?
+
+    /// Opens a timer; it has to be closed with `close()`.
+    ///
+    /// - Parameters:
+    ///   - fired: called in libuv's callback at each expiry. It runs no user code.
+    ///   - loopWillShutDown: called if the loop's shutdown begins first; the timer is then closed by itself.
+    /// - Returns: nil if the loop has been shut down.
+    package init?(
+        on driver: LoopDriver,
+        fired: @escaping () -> Void,
+        loopWillShutDown: @escaping () -> Void = {}
+    ) {
+        guard driver.isOpen else { return nil }
+        self.driver = driver
+        self.fired = fired
+        whenLoopShutsDown = loopWillShutDown
+        handle = unsafe LoopHandle(size: MemoryLayout<uv_timer_t>.size)
+        unsafe uv_timer_init(driver.uvLoop, handle.as(uv_timer_t.self))
+        handle.setOwner(self)
+        driver.moveIn(self)
+    }
+
+    /// Starts the timer anew: first after `milliseconds`, then every `interval` milliseconds if that is not 0.
+    package func start(after milliseconds: UInt64, every interval: UInt64 = 0) {
+        guard isOpen else { return }
+        unsafe uv_timer_start(
+            handle.as(uv_timer_t.self),
+            { timer in unsafe LoopHandle.owner(timer?.pointee.data, as: LoopTimer.self)?.fired?() },
+            milliseconds,
+            interval
+        )
+    }
+
+    package func stop() {
+        guard isOpen else { return }
+        unsafe uv_timer_stop(handle.as(uv_timer_t.self))
+    }
+
+    /// Stops the timer for good and lets its closures go. Calling it again does nothing.
+    package func close() {
+        guard isOpen else { return }
+        isOpen = false
+        fired = nil
+        whenLoopShutsDown = nil
+        handle.close()
+    }
+
+    func loopWillShutDown() {
+        let tell = whenLoopShutsDown
+        close()
+        tell?()
+    }
+
+    func handleDidClose() {
+        driver.moveOut(self)
+    }
+}
+
+/// One call of `EventLoop.sleep(for:)`. Its state belongs to the loop's thread.
+@safe final class Sleeper: @unchecked Sendable {
+    // Safe to share: everything but `core` is touched on the loop's thread only.
+    private let core: LoopCore
+    private var timer: LoopTimer?
+    private var continuation: UnsafeContinuation<Void, any Error>?
+    private var outcome: Result<Void, any Error>?
+
+    init(core: LoopCore) {
+        self.core = core
+    }
+
+    func sleep(milliseconds: UInt64) async throws {
+        unsafe try await withUnsafeThrowingContinuation { continuation in
+            core.runOrPost { [self] in
+                if let outcome { return unsafe continuation.resume(with: outcome) }
+                unsafe self.continuation = unsafe continuation
+                timer = LoopTimer(
+                    on: core.driver,
+                    fired: { [self] in finish(.success(())) },
+                    loopWillShutDown: { [self] in finish(.failure(EventLoopError.shutDown)) }
+                )
+                guard let timer else { return finish(.failure(EventLoopError.shutDown)) }
+                timer.start(after: milliseconds)
+            }
+        }
+    }
+
+    func cancel() {
+        core.runOrPost { [self] in finish(.failure(CancellationError())) }
+    }
+
+    private func finish(_ result: Result<Void, any Error>) {
+        guard outcome == nil else { return }
+        outcome = result
+        timer?.close()
+        timer = nil
+        unsafe continuation?.resume(with: result)
+        unsafe continuation = nil
+    }
+}
