@@ -1,0 +1,160 @@
+/// A type that a reply can be decoded to straight from its bytes.
+///
+/// `String`, `[UInt8]`, the integer types, `Double`, `Bool`, ``RESPValue``, optionals and arrays of these conform. A
+/// conformance of your own reads exactly one value:
+///
+/// ```swift
+/// struct Point: RESPDecodable {
+///     var x: Double, y: Double
+///     init(from reader: inout RESPReader) throws(RESPDecodingError) {
+///         guard try reader.decodeArrayHead() == 2 else { throw RESPDecodingError("expected two coordinates") }
+///         x = try reader.decode(Double.self)
+///         y = try reader.decode(Double.self)
+///     }
+/// }
+/// ```
+public protocol RESPDecodable {
+    /// Reads one value.
+    ///
+    /// - Throws: ``RESPDecodingError`` if it is not of this type.
+    init(from reader: inout RESPReader) throws(RESPDecodingError)
+}
+
+extension String: RESPDecodable {
+    /// Reads a bulk string or a simple string.
+    ///
+    /// - Throws: ``RESPDecodingError`` for any other type, and if the bytes are not UTF-8: read them as `[UInt8]`.
+    public init(from reader: inout RESPReader) throws(RESPDecodingError) {
+        let item = try reader.next()
+        switch item {
+        case .bulkString(let range), .simpleString(let range):
+            guard let text = String(validating: reader.bytes(range)) else {
+                throw RESPDecodingError("a string of \(range.count) bytes is not UTF-8: read it as [UInt8]")
+            }
+            self = text
+        default:
+            throw reader.mismatch(item, "a string")
+        }
+    }
+
+    @inline(__always)
+    private init?(validating bytes: Span<UInt8>) {
+        guard let text = try? UTF8Span(validating: bytes) else { return nil }
+        self = String(copying: text)
+    }
+}
+
+extension Array: RESPDecodable where Element: RESPDecodable {
+    /// Reads an array; as `[UInt8]`, the bytes of a bulk string or simple string.
+    ///
+    /// - Throws: ``RESPDecodingError`` if the value, or any element of it, is of another type. No element is skipped.
+    public init(from reader: inout RESPReader) throws(RESPDecodingError) {
+        if Element.self == UInt8.self {
+            let bytes = try Self.readBytes(&reader)
+            guard let elements = bytes as? [Element] else { throw RESPDecodingError("expected bytes") }
+            self = elements
+            return
+        }
+        let item = try reader.next()
+        guard case .array(let count) = item else { throw reader.mismatch(item, "an array") }
+        self.init()
+        // Every element is there, in three bytes at the least: the reply has been framed whole.
+        reserveCapacity(count)
+        for index in 0..<count {
+            do throws(RESPDecodingError) {
+                append(try Element(from: &reader))
+            } catch {
+                throw error.inElement(index)
+            }
+        }
+    }
+
+    private static func readBytes(_ reader: inout RESPReader) throws(RESPDecodingError) -> [UInt8] {
+        let item = try reader.next()
+        switch item {
+        case .bulkString(let range), .simpleString(let range):
+            return Array<UInt8>(copying: reader.bytes(range))
+        default:
+            throw reader.mismatch(item, "a string of bytes")
+        }
+    }
+}
+
+extension Optional: RESPDecodable where Wrapped: RESPDecodable {
+    /// Reads null as `nil`, and any other value as the wrapped type.
+    ///
+    /// - Throws: ``RESPDecodingError`` as the wrapped type does.
+    public init(from reader: inout RESPReader) throws(RESPDecodingError) {
+        self = reader.skipNull() ? nil : try Wrapped(from: &reader)
+    }
+}
+
+extension Bool: RESPDecodable {
+    /// Reads the integer 0 or 1.
+    ///
+    /// - Throws: ``RESPDecodingError`` for any other value.
+    public init(from reader: inout RESPReader) throws(RESPDecodingError) {
+        let item = try reader.next()
+        switch item {
+        case .integer(0): self = false
+        case .integer(1): self = true
+        default: throw reader.mismatch(item, "the integer 0 or 1")
+        }
+    }
+}
+
+extension Double: RESPDecodable {
+    /// Reads a bulk string or simple string that is a number, as RESP2 sends doubles, or an integer.
+    ///
+    /// - Throws: ``RESPDecodingError`` for any other value.
+    public init(from reader: inout RESPReader) throws(RESPDecodingError) {
+        let item = try reader.next()
+        switch item {
+        case .bulkString(let range), .simpleString(let range):
+            guard let value = Double(String(repairing: reader.bytes(range))) else {
+                throw reader.mismatch(item, "a number")
+            }
+            self = value
+        case .integer(let value):
+            guard let exact = Double(exactly: value) else {
+                throw reader.mismatch(item, "a number of 53 bits")
+            }
+            self = exact
+        default:
+            throw reader.mismatch(item, "a number")
+        }
+    }
+}
+
+extension RESPDecodable where Self: FixedWidthInteger {
+    /// Reads an integer, or a bulk string or simple string that is one: `0` or `-?[1-9][0-9]*`.
+    ///
+    /// - Throws: ``RESPDecodingError`` for any other value, and for an integer that the type cannot hold.
+    public init(from reader: inout RESPReader) throws(RESPDecodingError) {
+        let item = try reader.next()
+        let value: Int64?
+        switch item {
+        case .integer(let integer): value = integer
+        case .bulkString(let range), .simpleString(let range):
+            let bytes = reader.bytes(range)
+            value = parseInteger(bytes, bytes.indices)
+        default: value = nil
+        }
+        guard let value else { throw reader.mismatch(item, "an integer") }
+        guard let exact = Self(exactly: value) else {
+            throw RESPDecodingError("the integer \(value) does not fit \(Self.self)")
+        }
+        self = exact
+    }
+}
+
+extension Int: RESPDecodable {}
+extension Int64: RESPDecodable {}
+extension Int32: RESPDecodable {}
+extension Int16: RESPDecodable {}
+extension Int8: RESPDecodable {}
+extension UInt: RESPDecodable {}
+extension UInt64: RESPDecodable {}
+extension UInt32: RESPDecodable {}
+extension UInt16: RESPDecodable {}
+extension UInt8: RESPDecodable {}

@@ -1,0 +1,270 @@
+/// Finds where one reply ends and the next begins, and checks every byte of the protocol on the way.
+///
+/// It keeps its place between calls, so bytes may be cut anywhere and none is scanned twice because of a cut. Arrays are
+/// followed on an explicit stack whose depth is limited; nothing is reserved for what a header declares.
+///
+/// Source: the RESP specification; strictness as in hiredis `read.c`.
+package struct RESPFramer {
+    private let limits: RESPLimits
+
+    /// Bytes of the current reply that have been scanned.
+    private var scanned = 0
+    /// Where the line that is being scanned begins, from the current reply's first byte.
+    private var lineStart = 0
+    /// Whether that line has a CR or LF that does not end it.
+    private var lineHasStray = false
+    /// Where the bulk string that is being skipped ends, before its CR LF; negative between bulk strings.
+    private var bulkEnd = -1
+
+    /// Elements that are still to come on this level, the one being scanned included.
+    private var remaining = 1
+    /// The same for the levels above, outermost first.
+    private var outer: [Int] = []
+
+    /// Where the current reply begins in the whole stream.
+    private var replyOffset: UInt64 = 0
+    private var failure: RESPProtocolError?
+
+    #if DEBUG
+        /// How many bytes have been looked at while searching for line ends; tests hold it against the bytes given.
+        package private(set) var bytesSearched = 0
+    #endif
+
+    package init(limits: RESPLimits = .default) {
+        self.limits = limits
+    }
+
+    /// Whether a reply has begun and is not complete.
+    package var isInsideReply: Bool { scanned > 0 }
+
+    /// How many bytes the current reply has at least, as far as it is known.
+    package var knownReplyBytes: Int { max(scanned, bulkEnd + 2) }
+
+    /// Scans on.
+    ///
+    /// - Parameter bytes: everything received from the current reply's first byte on: what earlier calls were given
+    ///   since the last complete reply, and what has come since.
+    /// - Returns: the length of the reply that is now complete, or nil if more bytes are needed.
+    /// - Throws: ``RESPProtocolError``, from then on at every call.
+    package mutating func next(_ bytes: Span<UInt8>) throws(RESPProtocolError) -> Int? {
+        if let failure { throw failure }
+        while true {
+            if bulkEnd < 0 {
+                guard try scanLine(bytes) else { return nil }
+            }
+            if bulkEnd >= 0 {
+                guard try skipBulk(bytes) else { return nil }
+            }
+            if elementEnded() {
+                let length = scanned
+                replyOffset += UInt64(length)
+                scanned = 0
+                lineStart = 0
+                return length
+            }
+        }
+    }
+
+    // MARK: Lines
+
+    /// Scans to the end of lines until one element is complete or a bulk string has to be skipped.
+    @inline(__always)
+    private mutating func scanLine(_ bytes: Span<UInt8>) throws(RESPProtocolError) -> Bool {
+        while true {
+            guard let lineEnd = try findLineEnd(bytes) else { return false }
+            let type = bytes[lineStart]
+            let body = (lineStart + 1)..<lineEnd
+            scanned = lineEnd + 2
+
+            switch type {
+            case RESPType.bulkString:
+                let length = try parseLength(bytes, body, atMost: limits.maxBulkBytes, "bulk string")
+                if length < 0 { return true }
+                bulkEnd = scanned + length
+                try checkReplySize(bulkEnd + 2)
+                return true
+            case RESPType.array:
+                let count = try parseLength(bytes, body, atMost: limits.maxElements, "array")
+                if count <= 0 { return true }
+                guard outer.count < limits.maxDepth else {
+                    throw fail("arrays are nested deeper than \(limits.maxDepth)", at: lineStart)
+                }
+                outer.append(remaining)
+                remaining = count
+                lineStart = scanned
+            case RESPType.integer:
+                guard parseInteger(bytes, body) != nil else {
+                    throw fail("an integer reply is not an integer of 64 bits", at: body.lowerBound)
+                }
+                return true
+            default:
+                if lineHasStray {
+                    throw fail("a simple string or error contains CR or LF", at: body.lowerBound)
+                }
+                return true
+            }
+        }
+    }
+
+    /// Looks for CR LF from where the last search stopped.
+    @inline(__always)
+    private mutating func findLineEnd(_ bytes: Span<UInt8>) throws(RESPProtocolError) -> Int? {
+        guard lineStart < bytes.count else { return nil }
+        if scanned == lineStart {
+            try checkType(bytes[lineStart])
+            lineHasStray = false
+            scanned += 1
+        }
+        var index = scanned
+        let count = bytes.count
+        while index < count {
+            let byte = bytes[index]
+            if byte <= RESPByte.cr {
+                if byte == RESPByte.cr {
+                    // The last byte there is: look at it again with the next.
+                    guard index + 1 < count else { break }
+                    if bytes[index + 1] == RESPByte.lf {
+                        countSearched(index - scanned + 2)
+                        try checkLineLength(index)
+                        return index
+                    }
+                    lineHasStray = true
+                } else if byte == RESPByte.lf {
+                    lineHasStray = true
+                }
+            }
+            index += 1
+        }
+        countSearched(index - scanned)
+        scanned = index
+        try checkLineLength(index)
+        try checkReplySize(index)
+        return nil
+    }
+
+    @inline(__always)
+    private mutating func checkLineLength(_ end: Int) throws(RESPProtocolError) {
+        if end - lineStart - 1 > limits.maxLineBytes {
+            throw fail("a line is longer than \(limits.maxLineBytes) bytes", at: lineStart)
+        }
+    }
+
+    @inline(__always)
+    private mutating func checkReplySize(_ size: Int) throws(RESPProtocolError) {
+        if size > limits.maxReplyBytes {
+            throw fail("a reply is longer than \(limits.maxReplyBytes) bytes", at: lineStart)
+        }
+    }
+
+    @inline(__always)
+    private mutating func checkType(_ type: UInt8) throws(RESPProtocolError) {
+        switch type {
+        case RESPType.bulkString, RESPType.array, RESPType.integer, RESPType.simpleString, RESPType.error:
+            break
+        default: throw unknownType(type)
+        }
+    }
+
+    private mutating func unknownType(_ type: UInt8) -> RESPProtocolError {
+        if let name = RESPType.resp3Name(type) {
+            return fail(
+                "a \(name) (\(RESPType.printable(type))) belongs to RESP3, and RESP2 is spoken",
+                at: lineStart
+            )
+        }
+        return fail("no reply begins with \(RESPType.printable(type))", at: lineStart)
+    }
+
+    // MARK: Bulk strings
+
+    @inline(__always)
+    private mutating func skipBulk(_ bytes: Span<UInt8>) throws(RESPProtocolError) -> Bool {
+        guard bytes.count >= bulkEnd + 2 else { return false }
+        guard bytes[bulkEnd] == RESPByte.cr, bytes[bulkEnd + 1] == RESPByte.lf else {
+            throw fail("a bulk string is not followed by CR LF", at: bulkEnd)
+        }
+        scanned = bulkEnd + 2
+        bulkEnd = -1
+        return true
+    }
+
+    // MARK: Elements
+
+    /// Counts an element off; arrays that it completes are elements themselves.
+    ///
+    /// - Returns: whether that completes the reply.
+    @inline(__always)
+    private mutating func elementEnded() -> Bool {
+        lineStart = scanned
+        remaining -= 1
+        while remaining == 0 {
+            guard let above = outer.popLast() else {
+                remaining = 1
+                return true
+            }
+            remaining = above - 1
+        }
+        return false
+    }
+
+    // MARK: Numbers
+
+    @inline(__always)
+    private mutating func parseLength(
+        _ bytes: Span<UInt8>,
+        _ range: Range<Int>,
+        atMost limit: Int,
+        _ what: StaticString
+    ) throws(RESPProtocolError) -> Int {
+        guard let length = parseInteger(bytes, range) else {
+            throw fail("the length of a \(what) is not an integer of 64 bits", at: range.lowerBound)
+        }
+        guard length >= -1 else {
+            throw fail("the length of a \(what) is \(length)", at: range.lowerBound)
+        }
+        guard length <= limit else {
+            throw fail("a \(what) of \(length) is over the limit of \(limit)", at: range.lowerBound)
+        }
+        return Int(length)
+    }
+
+    private mutating func fail(_ reason: String, at offset: Int) -> RESPProtocolError {
+        let error = RESPProtocolError(reason, at: replyOffset + UInt64(offset))
+        failure = error
+        return error
+    }
+
+    @inline(__always)
+    private mutating func countSearched(_ count: Int) {
+        #if DEBUG
+            bytesSearched += count
+        #endif
+    }
+}
+
+/// Parses `0` or `-?[1-9][0-9]*` within 64 bits: no plus sign, spaces, leading zeros or `-0`.
+@inline(__always)
+func parseInteger(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Int64? {
+    var index = range.lowerBound
+    let end = range.upperBound
+    guard index < end else { return nil }
+    // One digit is the most common length there is.
+    let first = bytes[index] &- RESPByte.zero
+    if end - index == 1 { return first <= 9 ? Int64(first) : nil }
+
+    let isNegative = bytes[index] == RESPByte.minus
+    if isNegative { index += 1 }
+    // More digits than 19 do not fit; with 19 or fewer the sum below does not overflow 64 unsigned bits.
+    guard index < end, end - index <= 19, bytes[index] != RESPByte.zero else { return nil }
+    var magnitude: UInt64 = 0
+    while index < end {
+        let digit = bytes[index] &- RESPByte.zero
+        guard digit <= 9 else { return nil }
+        magnitude = magnitude &* 10 &+ UInt64(digit)
+        index += 1
+    }
+    if isNegative {
+        return magnitude <= UInt64(Int64.max) + 1 ? Int64(truncatingIfNeeded: 0 &- magnitude) : nil
+    }
+    return Int64(exactly: magnitude)
+}
