@@ -83,7 +83,9 @@ public final class AsyncIOClients: Sendable {
         for client in takeAll() { await client.close() }
     }
 
-    /// Ends every client at once; what waits fails. New clients are refused.
+    /// Ends every client at once; what waits fails.
+    ///
+    /// New clients are refused.
     public func shutdown() {
         for client in takeAll() { client.shutdown() }
     }

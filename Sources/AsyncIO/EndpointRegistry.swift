@@ -1,4 +1,6 @@
-/// The endpoints that a process knows, by id. Checked when it is made; it does not change afterwards.
+/// The endpoints that a process knows, by id.
+///
+/// Checked when it is made; it does not change afterwards.
 public struct EndpointRegistry: Sendable {
     private let specs: [String: EndpointSpec]
 

@@ -16,19 +16,31 @@ public struct EndpointKind: Hashable, Sendable, CustomStringConvertible {
 
 /// How a client treats its endpoint.
 public struct EndpointPolicy: Hashable, Sendable {
-    /// The most commands in flight at a time, sent and not answered. Further ones wait in turn. Default 1024.
+    /// The most commands in flight at a time, sent and not answered.
+    ///
+    /// Further ones wait in turn. Default 1024.
     public var maxInflight: Int
     /// The most commands that wait at a time, for the connection or for a permit; a further one is refused as
-    /// overloaded. Default 1,048,576.
+    /// overloaded.
+    ///
+    /// Default 1,048,576.
     public var maxWaiting: Int
-    /// The most bytes of commands that are not yet handed to the socket; a further command is refused as overloaded,
-    /// unless it is the only one. Default 256 MiB.
+    /// The most bytes of commands that are not yet handed to the socket; a further command is refused as
+    /// overloaded, unless it is the only one.
+    ///
+    /// Default 256 MiB.
     public var maxQueuedBytes: Int
-    /// The time for looking the name up, trying all its addresses, and greeting the server. Default 5 s.
+    /// The time for looking the name up, trying all its addresses, and greeting the server.
+    ///
+    /// Default 5 s.
     public var connectTimeout: Duration
-    /// The time a command may take from its call to its reply, waiting included; nil for no limit. Default nil.
+    /// The time a command may take from its call to its reply, waiting included; nil for no limit.
+    ///
+    /// Default nil.
     public var commandTimeout: Duration?
-    /// With commands in flight and no byte read for this long the connection is given up as dead. Default 30 s.
+    /// With commands in flight and no byte read for this long the connection is given up as dead.
+    ///
+    /// Default 30 s.
     public var livenessTimeout: Duration
 
     /// Makes a policy; what is left out has its default.
@@ -49,7 +61,9 @@ public struct EndpointPolicy: Hashable, Sendable {
     }
 }
 
-/// A name and a password. Neither description nor reflection shows the password.
+/// A name and a password.
+///
+/// Neither description nor reflection shows the password.
 public struct EndpointCredentials: Hashable, Sendable, CustomStringConvertible, CustomReflectable {
     /// The user, or nil for the server's default user.
     public var username: String?

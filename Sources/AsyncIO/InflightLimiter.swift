@@ -38,7 +38,9 @@ package final class InflightLimiter: @unchecked Sendable {
         return true
     }
 
-    /// Joins the line for one permit. A waiter may stand in it several times.
+    /// Joins the line for one permit.
+    ///
+    /// A waiter may stand in it several times.
     package func wait(_ waiter: any PermitWaiter) {
         line.append(waiter)
         serveLine()

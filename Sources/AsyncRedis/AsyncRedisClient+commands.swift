@@ -71,7 +71,9 @@ extension AsyncRedisClient {
         try await perform(RESPWords("LRANGE", key, start, stop), as: [String].self)
     }
 
-    /// `LRANGE key start stop`, each element decoded as another type. See ``lrange(_:_:_:)``.
+    /// `LRANGE key start stop`, each element decoded as another type.
+    ///
+    /// See ``lrange(_:_:_:)``.
     ///
     /// - Returns: the elements; `[]` if the key does not exist or no element is in the range.
     /// - Throws: ``RedisError`` as ``lrange(_:_:_:)`` does.

@@ -75,8 +75,9 @@ public final class AsyncRedisClient: Sendable {
         return client
     }
 
-    /// Returns once the connection stands; throws the error that keeps it from standing. A task that is cancelled while it
-    /// waits ends the attempt.
+    /// Returns once the connection stands; throws the error that keeps it from standing.
+    ///
+    /// A task that is cancelled while it waits ends the attempt.
     private func waitUntilConnected() async throws(RedisError) {
         let failure = await withTaskCancellationHandler {
             unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<RedisError?, Never>) in
@@ -115,12 +116,16 @@ public final class AsyncRedisClient: Sendable {
         }
     }
 
-    /// Closes the client, waiting at most five seconds for replies. See ``close(timeout:)``.
+    /// Closes the client, waiting at most five seconds for replies.
+    ///
+    /// See ``close(timeout:)``.
     public func close() async {
         await close(timeout: .seconds(5))
     }
 
-    /// Ends the client at once. Commands that wait fail: *notSent* those not handed to the socket, *indeterminate* the others.
+    /// Ends the client at once.
+    ///
+    /// Commands that wait fail: *notSent* those not handed to the socket, *indeterminate* the others.
     public func shutdown() {
         connection.inbox.close(.closed(endpoint))
         core.runOrPost { [connection] in connection.shutDown() }

@@ -7,7 +7,9 @@ enum CommandEnd {
     case failure(RedisError)
 }
 
-/// A complete reply, still in the buffer it was received into. It is decoded on its task's own side, then let go.
+/// A complete reply, still in the buffer it was received into.
+///
+/// It is decoded on its task's own side, then let go.
 struct Reply {
     let buffer: ReadBuffer
     let range: Range<Int>

@@ -35,7 +35,9 @@ final class CommandInbox: Sendable {
         case invalid(RESPEncodingError)
     }
 
-    /// Encodes a command into the batch. If it is not accepted, nothing has been kept, and the waiter is the caller's.
+    /// Encodes a command into the batch.
+    ///
+    /// If it is not accepted, nothing has been kept, and the waiter is the caller's.
     func submit(
         _ command: some RESPCommand,
         _ waiter: CommandWaiter,
@@ -56,7 +58,9 @@ final class CommandInbox: Sendable {
         }
     }
 
-    /// Takes the batch out. On the loop's thread.
+    /// Takes the batch out.
+    ///
+    /// On the loop's thread.
     func take() -> Batch {
         state.withLock { state in
             let batch = state.batch

@@ -41,7 +41,9 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
     private(set) var phase = Phase.connecting
     /// A close was asked for before the connection stood; what was accepted is still to be sent.
     private var isCloseRequested = false
-    /// Commands given to the stream, in the order of their replies. Each holds a permit.
+    /// Commands given to the stream, in the order of their replies.
+    ///
+    /// Each holds a permit.
     private var wire = RingBuffer<Slot>()
     /// Commands that wait for the connection or for a permit, in the order they came.
     private var waiting = RingBuffer<Slot>()
@@ -121,7 +123,9 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
         }
     }
 
-    /// Takes the first waiting command to the wire. The caller holds a permit for it.
+    /// Takes the first waiting command to the wire.
+    ///
+    /// The caller holds a permit for it.
     mutating func promoteNext(position: UInt64) -> NextWaiting {
         guard mayPromote, var slot = waiting.popFirst() else { return .none }
         waitingBytes -= slot.byteCount

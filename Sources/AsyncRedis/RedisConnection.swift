@@ -2,7 +2,9 @@ import AsyncIO
 import RESP
 import UVLoop
 
-/// One connection to a Redis server: performs what its state machine decides. It belongs to its loop's thread.
+/// One connection to a Redis server: performs what its state machine decides.
+///
+/// It belongs to its loop's thread.
 final class RedisConnection: @unchecked Sendable {
     // Safe to share: `core`, `inbox`, `endpoint` and `limits` are; everything else is touched on the loop's thread only.
     let core: LoopCore
@@ -246,7 +248,9 @@ final class RedisConnection: @unchecked Sendable {
         }
     }
 
-    /// Sends the first command that waits. The caller holds a permit.
+    /// Sends the first command that waits.
+    ///
+    /// The caller holds a permit.
     ///
     /// - Returns: whether there was one, which then has the permit.
     private func promoteNext() -> Bool {
@@ -447,7 +451,9 @@ final class RedisConnection: @unchecked Sendable {
         )
     }
 
-    /// Ends the connection, once. Every command that waits fails with `error`, first come first.
+    /// Ends the connection, once.
+    ///
+    /// Every command that waits fails with `error`, first come first.
     private func end(_ error: RedisError) {
         guard failure == nil else { return }
         failure = error

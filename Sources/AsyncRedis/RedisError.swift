@@ -163,7 +163,9 @@ extension RedisError {
         self.init(.unexpectedReply, .answered, endpoint: endpoint, error.reason)
     }
 
-    /// An error that the server sent, without its minus sign. Its code is the first word, if that is one in capitals.
+    /// An error that the server sent, without its minus sign.
+    ///
+    /// Its code is the first word, if that is one in capitals.
     init(serverMessage bytes: [UInt8], endpoint: String) {
         let prefix = bytes.prefix { $0 != UInt8(ascii: " ") }
         let isCode =

@@ -1,4 +1,6 @@
-/// Bytes that are not the protocol. A decoder that met them stays failed.
+/// Bytes that are not the protocol.
+///
+/// A decoder that met them stays failed.
 public struct RESPProtocolError: Error, Hashable, Sendable, CustomStringConvertible {
     /// What is wrong, in words for a person.
     public let reason: String
@@ -34,7 +36,9 @@ public struct RESPDecodingError: Error, Hashable, Sendable, CustomStringConverti
     }
 }
 
-/// A command that cannot be encoded. Nothing of it was written.
+/// A command that cannot be encoded.
+///
+/// Nothing of it was written.
 public struct RESPEncodingError: Error, Hashable, Sendable, CustomStringConvertible {
     /// What is wrong and what to do, in words for a person.
     public let reason: String

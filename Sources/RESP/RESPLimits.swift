@@ -1,16 +1,30 @@
-/// What a decoder accepts and an encoder sends. Nothing is ever reserved because a header declared it.
+/// What a decoder accepts and an encoder sends.
+///
+/// Nothing is ever reserved because a header declared it.
 public struct RESPLimits: Sendable, Hashable {
-    /// How deep arrays may be nested: an array of integers is 1 deep. Default 1024.
+    /// How deep arrays may be nested: an array of integers is 1 deep.
+    ///
+    /// Default 1024.
     public var maxDepth: Int
-    /// The longest bulk string, in bytes. Default 512 MiB, which is Redis's `proto-max-bulk-len`.
+    /// The longest bulk string, in bytes.
+    ///
+    /// Default 512 MiB, which is Redis's `proto-max-bulk-len`.
     public var maxBulkBytes: Int
-    /// The longest simple string, error or header line, in bytes without type byte and line end. Default 64 KiB.
+    /// The longest simple string, error or header line, in bytes without type byte and line end.
+    ///
+    /// Default 64 KiB.
     public var maxLineBytes: Int
-    /// The most elements of one aggregate. Default 2³²−1.
+    /// The most elements of one aggregate.
+    ///
+    /// Default 2³²−1.
     public var maxElements: Int
-    /// The most bytes of one whole reply, and of one whole command. Default 1 GiB.
+    /// The most bytes of one whole reply, and of one whole command.
+    ///
+    /// Default 1 GiB.
     public var maxReplyBytes: Int
-    /// The most words of one command. Default 1,048,576, which is Redis's own limit.
+    /// The most words of one command.
+    ///
+    /// Default 1,048,576, which is Redis's own limit.
     public var maxWords: Int
 
     /// No limit may be larger than this; sums of two stay far from overflowing.

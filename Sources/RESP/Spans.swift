@@ -10,7 +10,9 @@ extension Array {
 }
 
 extension OutputSpan<UInt8> {
-    /// Appends a copy of the bytes. There must be room for them.
+    /// Appends a copy of the bytes.
+    ///
+    /// There must be room for them.
     @inline(__always)
     mutating func append(copying bytes: Span<UInt8>) {
         precondition(bytes.count <= freeCapacity)
@@ -25,7 +27,9 @@ extension OutputSpan<UInt8> {
         }
     }
 
-    /// Appends an integer in decimal. There must be room for it.
+    /// Appends an integer in decimal.
+    ///
+    /// There must be room for it.
     @inline(__always)
     mutating func append<Number: FixedWidthInteger>(decimal number: Number) {
         var rest = number.magnitude

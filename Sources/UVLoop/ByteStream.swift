@@ -9,7 +9,9 @@ package protocol ByteStreamDelegate: AnyObject {
     func streamEnded(_ failure: IOError?)
 }
 
-/// A connected `uv_tcp_t` or `uv_pipe_t`. It belongs to its loop's thread.
+/// A connected `uv_tcp_t` or `uv_pipe_t`.
+///
+/// It belongs to its loop's thread.
 ///
 /// Output is gathered during a turn of the loop and written at its end in one system call. Reading never pauses: a peer
 /// that waits for its replies to be read before it reads on could otherwise never be written to.
@@ -58,7 +60,9 @@ package protocol ByteStreamDelegate: AnyObject {
 
     // MARK: Connect
 
-    /// Opens a TCP stream and begins to connect it. `connected` is called once, later.
+    /// Opens a TCP stream and begins to connect it.
+    ///
+    /// `connected` is called once, later.
     static func connecting(
         on driver: LoopDriver,
         to address: SocketAddress,
@@ -85,7 +89,9 @@ package protocol ByteStreamDelegate: AnyObject {
         return stream
     }
 
-    /// Opens a stream over a unix socket and begins to connect it. `connected` is called once, later.
+    /// Opens a stream over a unix socket and begins to connect it.
+    ///
+    /// `connected` is called once, later.
     static func connecting(
         on driver: LoopDriver,
         toSocketAt path: String,
@@ -193,7 +199,9 @@ package protocol ByteStreamDelegate: AnyObject {
 
     // MARK: Write
 
-    /// Gathers what `fill` writes, at most `byteCount` bytes, for the end of this turn. If `fill` throws, nothing is.
+    /// Gathers what `fill` writes, at most `byteCount` bytes, for the end of this turn.
+    ///
+    /// If `fill` throws, nothing is.
     @inline(__always)
     package func send<Failure: Error>(
         _ byteCount: Int,
@@ -303,7 +311,9 @@ package protocol ByteStreamDelegate: AnyObject {
 
     // MARK: Close
 
-    /// Closes the stream at once. What was not written is dropped; the delegate hears nothing more.
+    /// Closes the stream at once.
+    ///
+    /// What was not written is dropped; the delegate hears nothing more.
     package func close() {
         guard isOpen else { return }
         isOpen = false

@@ -10,7 +10,9 @@
 ///
 /// Everything here may be called from any thread. A loop that nobody holds any more shuts itself down.
 public final class EventLoop: Sendable {
-    /// The process's common loop. It is made at first use and lives as long as the process.
+    /// The process's common loop.
+    ///
+    /// It is made at first use and lives as long as the process.
     public static let shared = EventLoop(name: "async-io")
 
     /// The name its thread carries, cut to the 15 bytes that Linux keeps.

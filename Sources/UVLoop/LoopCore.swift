@@ -12,8 +12,9 @@ package final class LoopCore: SerialExecutor, @unchecked Sendable {
     private let threadID = Atomic<UInt>(0)
     private let loopBound: LoopDriver
 
-    /// The failure that kept libuv from making the loop, for example for want of descriptors. Such a loop still runs
-    /// every job, and refuses everything that needs I/O.
+    /// The failure that kept libuv from making the loop, for example for want of descriptors.
+    ///
+    /// Such a loop still runs every job, and refuses everything that needs I/O.
     package let startError: IOError?
 
     init() {

@@ -97,7 +97,9 @@ import CUV
         shutdownWaiters = []
     }
 
-    /// Begins the shutdown, or joins the one under way. `done` is called once the loop has closed.
+    /// Begins the shutdown, or joins the one under way.
+    ///
+    /// `done` is called once the loop has closed.
     func shutDown(_ done: @escaping () -> Void) {
         guard phase != .closed else { return done() }
         shutdownWaiters.append(done)

@@ -9,7 +9,9 @@ import CUV
         unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: size)
     }
 
-    /// The handle as one of libuv's types. The caller names the type whose size it gave, or a base type of that.
+    /// The handle as one of libuv's types.
+    ///
+    /// The caller names the type whose size it gave, or a base type of that.
     func `as`<Handle>(_ type: Handle.Type) -> UnsafeMutablePointer<Handle> {
         unsafe memory.assumingMemoryBound(to: type)
     }
@@ -19,7 +21,9 @@ import CUV
         unsafe self.as(uv_handle_t.self).pointee.data = unsafe Unmanaged.passRetained(owner).toOpaque()
     }
 
-    /// The owner in a callback. `setOwner` put an object of that class there, and it is retained until the close callback.
+    /// The owner in a callback.
+    ///
+    /// `setOwner` put an object of that class there, and it is retained until the close callback.
     static func owner<Owner: AnyObject>(_ data: UnsafeMutableRawPointer?, as type: Owner.Type) -> Owner? {
         guard let data = unsafe data else { return nil }
         return unsafe Unmanaged<Owner>.fromOpaque(data).takeUnretainedValue()
@@ -30,7 +34,9 @@ import CUV
         unsafe memory.deallocate()
     }
 
-    /// Closes the handle. Its owner hears `handleDidClose` in a later turn, then is let go, and the memory is freed.
+    /// Closes the handle.
+    ///
+    /// Its owner hears `handleDidClose` in a later turn, then is let go, and the memory is freed.
     func close() {
         unsafe uv_close(self.as(uv_handle_t.self)) { handle in
             guard let handle = unsafe handle else { return }

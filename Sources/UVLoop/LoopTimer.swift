@@ -1,6 +1,8 @@
 import CUV
 
-/// A `uv_timer_t`. Made, started, stopped and closed on the loop's thread; resolution one millisecond.
+/// A `uv_timer_t`.
+///
+/// Made, started, stopped and closed on the loop's thread; resolution one millisecond.
 package final class LoopTimer: LoopResident, LoopHandleOwner {
     private let driver: LoopDriver
     private let handle: LoopHandle
@@ -45,7 +47,9 @@ package final class LoopTimer: LoopResident, LoopHandleOwner {
         unsafe uv_timer_stop(handle.as(uv_timer_t.self))
     }
 
-    /// Stops the timer for good and lets its closures go. Calling it again does nothing.
+    /// Stops the timer for good and lets its closures go.
+    ///
+    /// Calling it again does nothing.
     package func close() {
         guard isOpen else { return }
         isOpen = false
@@ -65,7 +69,9 @@ package final class LoopTimer: LoopResident, LoopHandleOwner {
     }
 }
 
-/// One call of `EventLoop.sleep(for:)`. Its state belongs to the loop's thread.
+/// One call of `EventLoop.sleep(for:)`.
+///
+/// Its state belongs to the loop's thread.
 @safe final class Sleeper: @unchecked Sendable {
     // Safe to share: everything but `core` is touched on the loop's thread only.
     private let core: LoopCore

@@ -38,7 +38,9 @@ import Glibc
         unsafe UnsafeMutableRawBufferPointer(start: memory + offset, count: capacity - offset)
     }
 
-    /// Makes room at the end. Only for a sole owner: the memory may move.
+    /// Makes room at the end.
+    ///
+    /// Only for a sole owner: the memory may move.
     func grow(to newCapacity: Int) {
         guard let grown = unsafe realloc(memory, newCapacity) else {
             fatalError("out of memory: \(newCapacity) bytes for one reply")
@@ -47,7 +49,9 @@ import Glibc
         capacity = newCapacity
     }
 
-    /// Moves the bytes at `range` to the front. Only for a sole owner.
+    /// Moves the bytes at `range` to the front.
+    ///
+    /// Only for a sole owner.
     func moveToFront(_ range: Range<Int>) {
         unsafe memmove(memory, memory + range.lowerBound, range.count)
     }
@@ -96,7 +100,9 @@ struct ReadAccumulator {
         self.pool = pool
     }
 
-    /// Memory for libuv to read into next. Without bytes left over it is a pooled buffer; with some it is behind them.
+    /// Memory for libuv to read into next.
+    ///
+    /// Without bytes left over it is a pooled buffer; with some it is behind them.
     ///
     /// Room follows the bytes received, never what a header promises: a buffer that is full is doubled.
     mutating func prepareToRead() -> UnsafeMutableRawBufferPointer {

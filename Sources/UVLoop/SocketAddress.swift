@@ -79,7 +79,9 @@ struct SocketAddress: CustomStringConvertible {
     private let request: UnsafeMutablePointer<uv_getaddrinfo_t>
     private var completion: ((Result<[SocketAddress], IOError>) -> Void)?
 
-    /// Starts the lookup. `completion` is called once, later, on the loop's thread, unless the lookup is cancelled.
+    /// Starts the lookup.
+    ///
+    /// `completion` is called once, later, on the loop's thread, unless the lookup is cancelled.
     @discardableResult
     init(
         on driver: LoopDriver,
@@ -140,7 +142,9 @@ struct SocketAddress: CustomStringConvertible {
         tell?(result)
     }
 
-    /// Forgets the answer. The request itself ends when the resolver lets go of it.
+    /// Forgets the answer.
+    ///
+    /// The request itself ends when the resolver lets go of it.
     func cancel() {
         completion = nil
         unsafe request.withMemoryRebound(to: uv_req_t.self, capacity: 1) { request in

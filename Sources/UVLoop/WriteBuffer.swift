@@ -18,7 +18,9 @@ import Glibc
 
     package var isEmpty: Bool { count == 0 }
 
-    /// Appends what `fill` writes, at most `byteCount` bytes. If `fill` throws, nothing has been appended.
+    /// Appends what `fill` writes, at most `byteCount` bytes.
+    ///
+    /// If `fill` throws, nothing has been appended.
     @inline(__always)
     package func append<Failure: Error>(
         _ byteCount: Int,
@@ -61,7 +63,9 @@ import Glibc
     /// How much memory the buffer holds.
     package var heldBytes: Int { capacity }
 
-    /// The bytes from `offset` on. They stay where they are until the buffer is changed or freed.
+    /// The bytes from `offset` on.
+    ///
+    /// They stay where they are until the buffer is changed or freed.
     func bytes(from offset: Int) -> UnsafeMutableRawBufferPointer {
         unsafe UnsafeMutableRawBufferPointer(start: memory.map { unsafe $0 + offset }, count: count - offset)
     }
