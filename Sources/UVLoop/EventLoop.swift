@@ -50,11 +50,10 @@ public final class EventLoop: Sendable {
     /// - Throws: what `body` throws.
     @concurrent
     public func run<Success: Sendable, Failure: Error>(
-        _ body: @Sendable () async throws(Failure) -> Success
+        _ body: @concurrent @Sendable () async throws(Failure) -> Success
     ) async throws(Failure) -> Success {
-        try await withTaskExecutorPreference(executor) { () async throws(Failure) -> Success in
-            try await body()
-        }
+        // `@concurrent` makes `body` itself hop to the preferred executor; nothing around it does.
+        try await withTaskExecutorPreference(executor, operation: body)
     }
 
     /// Runs `body` on the loop's thread, after everything that was posted before it.

@@ -1,0 +1,102 @@
+import TestSupport
+import Testing
+
+@testable import UVLoop
+
+/// Sleeping on a loop's timers.
+@Suite struct SleepTests {
+    private let clock = ContinuousClock()
+
+    @Test func sleepsAtLeastAsLongAsAsked() async throws {
+        let loop = EventLoop(name: "test")
+        for milliseconds in [0, 1, 20] {
+            let start = clock.now
+            try await loop.sleep(for: .milliseconds(milliseconds))
+            // libuv's clock has a granularity of one millisecond.
+            #expect(clock.now - start >= .milliseconds(milliseconds - 1))
+        }
+        try await loop.run {
+            try await loop.sleep(for: .milliseconds(1))
+            #expect(loop.isOnLoop)
+        }
+        await loop.shutdown()
+    }
+
+    @Test func negativeDurationsReturnSoon() async throws {
+        let loop = EventLoop(name: "test")
+        try await loop.sleep(for: .seconds(-5))
+        await loop.shutdown()
+    }
+
+    @Test func durationsAreRoundedUpToMilliseconds() {
+        #expect(Duration.zero.roundedUpToMilliseconds == 0)
+        #expect(Duration.nanoseconds(1).roundedUpToMilliseconds == 1)
+        #expect(Duration.milliseconds(1).roundedUpToMilliseconds == 1)
+        #expect(Duration.microseconds(1001).roundedUpToMilliseconds == 2)
+        #expect(Duration.seconds(3).roundedUpToMilliseconds == 3000)
+        #expect(Duration.seconds(-1).roundedUpToMilliseconds == 0)
+    }
+
+    @Test func enormousDurationsDoNotOverflow() {
+        #expect(Duration.seconds(Int64.max).roundedUpToMilliseconds == UInt64.max / 4)
+    }
+
+    @Test func manySleepersWakeInTheOrderOfTheirTimes() async throws {
+        let loop = EventLoop(name: "test")
+        let order = Collected<[Int]>([])
+        try await loop.run {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for number in (1...10).reversed() {
+                    group.addTask {
+                        try await loop.sleep(for: .milliseconds(10 * number))
+                        order.update { $0.append(number) }
+                    }
+                }
+                try await group.waitForAll()
+            }
+        }
+        #expect(order.value == Array(1...10))
+        await loop.shutdown()
+    }
+
+    @Test func aCancelledSleepEndsAtOnce() async {
+        let loop = EventLoop(name: "test")
+        let start = clock.now
+        let task = Task { try await loop.sleep(for: .seconds(60)) }
+        task.cancel()
+        await #expect(throws: CancellationError.self) { try await task.value }
+        #expect(clock.now - start < .seconds(10))
+        await loop.shutdown()
+    }
+
+    @Test func aSleepUnderWayIsCancelledToo() async {
+        let loop = EventLoop(name: "test")
+        let gate = Gate()
+        let task = Task {
+            try await loop.run {
+                gate.open()
+                try await loop.sleep(for: .seconds(60))
+            }
+        }
+        await gate.wait()
+        task.cancel()
+        await #expect(throws: CancellationError.self) { try await task.value }
+        await loop.shutdown()
+    }
+
+    @Test func shutdownEndsSleepersWithAnError() async {
+        let loop = EventLoop(name: "test")
+        let gate = Gate()
+        let task = Task {
+            try await loop.run {
+                gate.open()
+                try await loop.sleep(for: .seconds(60))
+            }
+        }
+        await gate.wait()
+        await loop.run {}
+        await loop.shutdown()
+        await #expect(throws: EventLoopError.shutDown) { try await task.value }
+        await #expect(throws: EventLoopError.shutDown) { try await loop.sleep(for: .milliseconds(1)) }
+    }
+}
