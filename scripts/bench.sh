@@ -1,0 +1,239 @@
+#!/usr/bin/env bash
+#
+# Measures this client against hiredis (its async API on libuv), both against a throw-away Redis on loopback.
+# The two programs run in turn, A B A B …; the table on stdout holds the medians of the ratios of each pair.
+#
+#   scripts/bench.sh [--pairs N] [--scenario NAME] [--quick]
+#
+#   --pairs N        pairs of runs for each row (default 7)
+#   --scenario NAME  only the rows of hget, lrange5, lrange100, get1m, set1m or hmget10
+#   --quick          a tenth of the requests, and 3 pairs: shows that it works, measures nothing
+#
+# Missing Debian packages are installed with apt-get. Nothing but packages is changed outside Benchmarks/.build.
+set -euo pipefail
+
+readonly hiredis_sdist=3.5.0
+readonly hiredis_sha256=c227592cc56b7df247abe4755c26723965be68972be2149fa441ac33d82131ba
+
+# scenario, mode, concurrency, requests, goals for the ratios of CPU and throughput
+readonly rows='
+hget       loop  1      20000  0.95  1.0
+hget       loop  10    100000  0.95  1.0
+hget       loop  100   400000  0.80  1.0
+hget       loop  1000 1000000  0.75  1.2
+lrange5    loop  100   300000  0.80  1.0
+lrange100  loop  100   100000  0.60  1.0
+hmget10    loop  100   150000  -     -
+get1m      loop  10      3000  0.70  1.2
+set1m      loop  10      3000  0.70  1.2
+hget       pool  100   300000  2.0   0.8
+hget       pool  1000  500000  1.2   1.0
+'
+
+cd "$(dirname "$0")/.."
+readonly benchmarks=$PWD/Benchmarks
+readonly c_build=$benchmarks/.build/bench-hiredis
+
+fail() {
+    echo "bench.sh: $*" >&2
+    exit 1
+}
+
+say() {
+    echo "bench.sh: $*" >&2
+}
+
+parse_arguments() {
+    pairs='' scenario='' quick=no
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --pairs) pairs=${2:-} && shift ;;
+        --scenario) scenario=${2:-} && shift ;;
+        --quick) quick=yes ;;
+        *) fail "no such argument: $1 (use [--pairs N] [--scenario NAME] [--quick])" ;;
+        esac
+        shift || fail "the last argument has no value: give it one"
+    done
+    if [ -z "$pairs" ]; then
+        pairs=7
+        if [ $quick = yes ]; then pairs=3; fi
+    fi
+    [[ $pairs =~ ^[1-9][0-9]*$ ]] || fail "--pairs must be a number from 1: $pairs"
+    if [ -n "$scenario" ]; then
+        grep -q "^$scenario " <<<"$rows" || fail "no such scenario: $scenario"
+    fi
+}
+
+has() {
+    command -v "$1" >/dev/null
+}
+
+install_missing() {
+    has swift || fail "Swift is missing: install the toolchain from swift.org and put it on the PATH."
+    local missing=()
+    has cc || missing+=(gcc libc6-dev)
+    has pkg-config || missing+=(pkg-config)
+    { has pkg-config && pkg-config --exists libuv; } || missing+=(libuv1-dev)
+    { has redis-server && has redis-cli; } || missing+=(redis-server)
+    has python3 || missing+=(python3)
+    { has python3 && python3 -m pip --version >/dev/null 2>&1; } || missing+=(python3-pip python3-venv)
+    if [ ${#missing[@]} -eq 0 ]; then return; fi
+
+    say "installing ${missing[*]}"
+    local as_root=()
+    if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi
+    {
+        has apt-get &&
+            "${as_root[@]}" apt-get update -q &&
+            "${as_root[@]}" apt-get install -q -y --no-install-recommends "${missing[@]}"
+    } >&2 || fail "cannot install packages: install ${missing[*]} (Debian's names) yourself and run this again."
+}
+
+# hiredis's source is whole in the sdist of its Python binding. It is fetched here and never committed.
+fetch_hiredis() {
+    hiredis_source=$c_build/hiredis-$hiredis_sdist/vendor
+    if [ -d "$hiredis_source" ]; then return; fi
+    say "fetching hiredis"
+    mkdir -p "$c_build"
+    python3 -m pip download --quiet --disable-pip-version-check --no-binary :all: --no-deps --dest "$c_build" \
+        "hiredis==$hiredis_sdist" >&2 || fail "cannot fetch hiredis: let pip reach a package index and run this again."
+    local archive=$c_build/hiredis-$hiredis_sdist.tar.gz
+    [ "$(sha256 "$archive")" = $hiredis_sha256 ] || fail "$archive is not the file expected: remove it and run this again."
+    tar -xzf "$archive" -C "$c_build"
+}
+
+sha256() {
+    python3 -c 'import hashlib, sys; print(hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())' "$1"
+}
+
+build() {
+    say "building bench-hiredis"
+    local hiredis=$hiredis_source/hiredis libuv
+    read -r -a libuv < <(pkg-config --cflags --libs libuv)
+    bench_hiredis=$c_build/bench-hiredis
+    cc -std=gnu11 -O3 -I"$hiredis_source" -o "$bench_hiredis" "$benchmarks/hiredis/bench-hiredis.c" \
+        "$hiredis"/{alloc,async,hiredis,net,read,sds,sockcompat}.c "${libuv[@]}" ||
+        fail "bench-hiredis does not build: see the compiler's words above."
+
+    say "building bench-client"
+    local swift_build=(swift build --package-path "$benchmarks" -c release --static-swift-stdlib)
+    "${swift_build[@]}" --product bench-client >&2 || fail "bench-client does not build: see the compiler's words above."
+    bench_client=$("${swift_build[@]}" --show-bin-path)/bench-client
+}
+
+clean_up() {
+    if [ -n "$redis_pid" ]; then
+        kill "$redis_pid" 2>/dev/null || true
+        wait "$redis_pid" 2>/dev/null || true
+    fi
+    rm -rf "$scratch"
+}
+
+start_redis() {
+    local port
+    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    redis-server --port "$port" --bind 127.0.0.1 --save '' --appendonly no --dir "$scratch" \
+        >"$scratch/redis.log" 2>&1 &
+    redis_pid=$!
+    url=redis://127.0.0.1:$port
+    for _ in {1..100}; do
+        kill -0 "$redis_pid" 2>/dev/null || break
+        if [ "$(redis-cli -p "$port" ping 2>/dev/null)" = PONG ]; then return; fi
+        sleep 0.05
+    done
+    fail "redis-server did not start, see why and run this again: $(tail -n 1 "$scratch/redis.log")"
+}
+
+# Runs one row and appends "row TAB program TAB json" for each run to the results.
+run_row() {
+    local row="$1 $2 $3 $5 $6" requests=$4
+    if [ $quick = yes ]; then requests=$((requests / 10)); fi
+    local flags=(--url "$url" --scenario "$1" --concurrency "$3" --requests "$requests")
+    local json pair
+    say "$1, $2, concurrency $3"
+    for ((pair = 0; pair < pairs; pair++)); do
+        json=$("$bench_client" "${flags[@]}" --mode "$2") || fail "bench-client failed at: $1 $2 $3"
+        printf '%s\tclient\t%s\n' "$row" "$json" >>"$scratch/results"
+        json=$("$bench_hiredis" "${flags[@]}") || fail "bench-hiredis failed at: $1 $3"
+        printf '%s\thiredis\t%s\n' "$row" "$json" >>"$scratch/results"
+    done
+}
+
+run_rows() {
+    local name mode concurrency requests cpu_goal throughput_goal
+    while read -r name mode concurrency requests cpu_goal throughput_goal; do
+        if [ -z "$name" ] || { [ -n "$scenario" ] && [ "$name" != "$scenario" ]; }; then continue; fi
+        run_row "$name" "$mode" "$concurrency" "$requests" "$cpu_goal" "$throughput_goal"
+    done <<<"$rows"
+}
+
+versions() {
+    swift --version 2>/dev/null | grep -o 'Swift version [0-9.]*' | head -n 1
+    "$bench_hiredis" --version
+    redis-server --version | sed 's/.* v=\([0-9.]*\).*/Redis \1/'
+}
+
+print_table() {
+    python3 - "$scratch/results" "$pairs" "$(versions | paste -s -d ',' | sed 's/,\([^ ]\)/, \1/g')" <<'PYTHON'
+import datetime, json, os, platform, statistics, sys
+
+path, pairs, versions = sys.argv[1:]
+runs = {}
+for line in open(path):
+    row, program, report = line.rstrip("\n").split("\t")
+    runs.setdefault(row, {"client": [], "hiredis": []})[program].append(json.loads(report))
+
+def cpu_model():
+    try:
+        for line in open("/proc/cpuinfo"):
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+def number(value):
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+print("| scenario | lanes | concurrency | CPU ratio | throughput ratio | p99 ratio "
+      "| CPU µs/command | commands/s | p99 µs | peak MiB |")
+print("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+for row, programs in runs.items():
+    scenario, mode, concurrency, cpu_goal, throughput_goal = row.split()
+
+    def ratio(field):
+        each = [a[field] / b[field] for a, b in zip(programs["client"], programs["hiredis"])]
+        return f"{statistics.median(each):.2f}"
+
+    def medians(field, scale=1):
+        return " / ".join(
+            number(statistics.median(run[field] for run in programs[name]) / scale) for name in ("client", "hiredis"))
+
+    def goal(sign, value):
+        return "" if value == "-" else f" ({sign} {value})"
+
+    print("|", " | ".join([
+        scenario, mode, concurrency,
+        f"**{ratio('cpu_us_per_request')}**" + goal("≤", cpu_goal),
+        f"**{ratio('requests_per_second')}**" + goal("≥", throughput_goal),
+        f"**{ratio('p99_us')}**",
+        medians("cpu_us_per_request"), medians("requests_per_second"), medians("p99_us"),
+        medians("max_rss_kb", 1024),
+    ]), "|")
+print()
+print(f"This client / hiredis, one connection on loopback, medians of {pairs} pairs run in turn; goals in brackets. "
+      f"{cpu_model()}, {os.cpu_count()} cores; {platform.system()} {platform.machine()}; {versions}; "
+      f"{datetime.date.today()}.")
+PYTHON
+}
+
+parse_arguments "$@"
+install_missing
+fetch_hiredis
+build
+redis_pid='' scratch=$(mktemp -d)
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+start_redis
+run_rows
+print_table
