@@ -1,0 +1,87 @@
+/// What the command line asks for.
+struct Arguments: Sendable {
+    /// Where the lanes run.
+    enum Mode: String {
+        /// On the event loop, beside the connection.
+        case loop
+        /// On Swift's global executor.
+        case pool
+    }
+
+    /// Why the command line was refused.
+    struct UsageError: Error {
+        let problem: String
+    }
+
+    static let usage = """
+        usage: bench-client --url redis://HOST[:PORT]
+                            --scenario hget|lrange5|lrange100|get1m|set1m|hmget10
+                            --concurrency N --requests M      (1 <= N <= M)
+                            [--mode loop|pool]                (default: loop)
+        """
+
+    let url: String
+    let scenario: Scenario
+    let concurrency: Int
+    let requests: Int
+    let mode: Mode
+
+    /// Reads the words after the program's name.
+    init(parsing words: ArraySlice<String>) throws(UsageError) {
+        var url: String?
+        var scenario: Scenario?
+        var concurrency: Int?
+        var requests: Int?
+        var mode = Mode.loop
+        var rest = words
+        while let flag = rest.popFirst() {
+            guard let value = rest.popFirst() else { throw UsageError(problem: "\(flag) has no value") }
+            switch flag {
+            case "--url":
+                url = value
+            case "--scenario":
+                scenario = try Self.choice(value, flag)
+            case "--concurrency":
+                concurrency = try Self.number(value, in: 1...1_000_000, flag)
+            case "--requests":
+                requests = try Self.number(value, in: 1...1_000_000_000, flag)
+            case "--mode":
+                mode = try Self.choice(value, flag)
+            default:
+                throw UsageError(problem: "no such flag: \(flag)")
+            }
+        }
+        guard let url, let scenario, let concurrency, let requests else {
+            throw UsageError(problem: "--url, --scenario, --concurrency and --requests are needed")
+        }
+        guard requests >= concurrency else {
+            throw UsageError(problem: "--requests must be at least --concurrency")
+        }
+        self.url = url
+        self.scenario = scenario
+        self.concurrency = concurrency
+        self.requests = requests
+        self.mode = mode
+    }
+
+    private static func choice<Choice: RawRepresentable<String>>(
+        _ value: String,
+        _ flag: String
+    ) throws(UsageError) -> Choice {
+        guard let choice = Choice(rawValue: value) else {
+            throw UsageError(problem: "\(flag) cannot be \(value)")
+        }
+        return choice
+    }
+
+    private static func number(
+        _ value: String,
+        in range: ClosedRange<Int>,
+        _ flag: String
+    ) throws(UsageError) -> Int {
+        guard let number = Int(value), range.contains(number) else {
+            throw UsageError(problem: "\(flag) must be \(range.lowerBound) to \(range.upperBound)")
+        }
+        return number
+    }
+}

@@ -1,0 +1,62 @@
+import AsyncRedis
+
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
+/// Closed-loop lanes over one connection, measured: the counterpart of `bench-hiredis`, with the same scenarios,
+/// keys, values, checks and JSON, so that the two can be run in turn and their numbers divided.
+@main
+struct BenchClient {
+    static func main() async {
+        let arguments: Arguments
+        do {
+            arguments = try Arguments(parsing: CommandLine.arguments.dropFirst())
+        } catch {
+            printError("bench-client: \(error.problem)\n\(Arguments.usage)")
+            exit(2)
+        }
+        do {
+            print(try await report(for: arguments).json)
+        } catch {
+            printError("bench-client: \(error)")
+            exit(1)
+        }
+    }
+
+    /// Connects, seeds, measures and closes.
+    private static func report(for arguments: Arguments) async throws -> Report {
+        let loop = EventLoop(name: "bench")
+        let redis = try await AsyncRedisClient.connect(
+            to: arguments.url,
+            on: loop,
+            policy: policy(for: arguments.concurrency)
+        )
+        try await arguments.scenario.seed(redis)
+        let benchmark = Benchmark(redis: redis, arguments: arguments)
+        let report =
+            switch arguments.mode {
+            case .loop: try await loop.run { try await benchmark.measure() }
+            case .pool: try await benchmark.measureOnPool()
+            }
+        await redis.close()
+        await loop.shutdown()
+        return report
+    }
+
+    /// The policy as shipped, with room for one command of every lane, as hiredis has.
+    private static func policy(for concurrency: Int) -> EndpointPolicy {
+        var policy = EndpointPolicy()
+        policy.maxInflight = max(policy.maxInflight, concurrency)
+        policy.maxQueuedBytes = max(policy.maxQueuedBytes, 2 * Blob.size * concurrency)
+        return policy
+    }
+
+    private static func printError(_ text: String) {
+        var line = text + "\n"
+        // The bytes live for the length of the closure, and write() keeps no pointer.
+        line.withUTF8 { bytes in _ = unsafe write(STDERR_FILENO, bytes.baseAddress, bytes.count) }
+    }
+}

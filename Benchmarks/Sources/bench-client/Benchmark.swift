@@ -1,0 +1,46 @@
+import AsyncRedis
+
+/// Lanes on one connection: a warm-up, then the measurement.
+struct Benchmark: Sendable {
+    let redis: AsyncRedisClient
+    let arguments: Arguments
+
+    /// Measures with the lanes on Swift's global executor.
+    @concurrent
+    func measureOnPool() async throws -> Report {
+        try await measure()
+    }
+
+    /// Measures with the lanes on the caller's executor.
+    func measure() async throws -> Report {
+        let latencies = Latencies(count: arguments.requests)
+        // A tenth of the requests, and at least one for each lane, as in bench-hiredis.
+        try await runLanes(requests: max(arguments.requests / 10, arguments.concurrency), into: latencies)
+
+        let cpuStart = Clock.processorTime
+        let start = Clock.now
+        try await runLanes(requests: arguments.requests, into: latencies)
+        let wall = Clock.now - start
+        let cpu = Clock.processorTime - cpuStart
+
+        let peakMemory = Clock.peakMemory
+        return Report(wall: wall, cpu: cpu, sortedLatencies: latencies.sorted(), peakMemory: peakMemory)
+    }
+
+    /// Sends `requests` commands over all lanes and returns when each has its reply.
+    private func runLanes(requests: Int, into latencies: Latencies) async throws {
+        let (share, remainder) = requests.quotientAndRemainder(dividingBy: arguments.concurrency)
+        try await withThrowingDiscardingTaskGroup { group in
+            var first = 0
+            for index in 0..<arguments.concurrency {
+                let end = first + share + (index < remainder ? 1 : 0)
+                let recorder = latencies.recorder(for: first..<end)
+                first = end
+                group.addTask {
+                    var lane = Lane(redis: redis, scenario: arguments.scenario, recorder: recorder)
+                    try await lane.run()
+                }
+            }
+        }
+    }
+}
