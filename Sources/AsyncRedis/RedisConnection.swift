@@ -15,7 +15,7 @@ final class RedisConnection: @unchecked Sendable {
     private let target: StreamTarget
     private let greeting: RedisGreeting
     private let policy: EndpointPolicy
-    private let limiter: InflightLimiter
+    let limiter: InflightLimiter
 
     private var machine: ConnectionStateMachine<CommandWaiter>
     private var framer: RESPFramer

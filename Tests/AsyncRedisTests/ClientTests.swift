@@ -1,0 +1,229 @@
+import TestSupport
+import Testing
+
+@testable import AsyncRedis
+
+/// The client against a scripted server: what callers see.
+@Suite struct ClientTests {
+    private let loop = EventLoop(name: "client-test")
+
+    /// Answers each command with its own last word, as a bulk string.
+    private static func echo(_ connection: ServerConnection) {
+        while let words = connection.readCommand(), let last = words.last {
+            connection.write("$\(last.count)\r\n")
+            connection.write(last)
+            connection.write("\r\n")
+        }
+    }
+
+    @Test func typedCommandsDecodeTheirReplies() async throws {
+        let script: [(command: [String], reply: String)] = [
+            (["HGET", "user:1", "name"], "$3\r\nAda\r\n"), (["HGET", "user:1", "x"], "$-1\r\n"),
+            (["LRANGE", "follow:1", "0", "4"], "*2\r\n$1\r\na\r\n$2\r\nbc\r\n"),
+            (["LRANGE", "none", "0", "-1"], "*0\r\n"),
+            (["HMGET", "user:1", "name", "x"], "*2\r\n$3\r\nAda\r\n$-1\r\n"), (["SET", "k", "v"], "+OK\r\n"),
+            (["INCR", "n"], ":42\r\n"), (["GET", "k"], "$1\r\nv\r\n"),
+        ]
+        let server = try ScriptedServer { connection in
+            for step in script {
+                #expect(connection.readTextCommand() == step.command)
+                connection.write(step.reply)
+            }
+            _ = connection.readSome()
+        }
+        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop)
+        #expect(try await redis.hget("user:1", "name") == "Ada")
+        #expect(try await redis.hget("user:1", "x") == nil)
+        #expect(try await redis.lrange("follow:1", 0, 4) == ["a", "bc"])
+        #expect(try await redis.lrange("none", 0, -1) == [])
+        #expect(try await redis.hmget("user:1", ["name", "x"]) == ["Ada", nil])
+        #expect(try await redis.send("SET", "k", "v") == .simpleString("OK"))
+        #expect(try await redis.send("INCR", "n", as: Int.self) == 42)
+        #expect(try await redis.send("GET", "k", as: [UInt8].self) == [0x76])
+        await redis.close()
+        server.stop()
+    }
+
+    @Test func anElementOfTheWrongTypeIsAnErrorAndTheConnectionLives() async throws {
+        let server = try ScriptedServer { connection in
+            for reply in [
+                "*2\r\n$1\r\na\r\n:7\r\n", "*2\r\n$1\r\na\r\n$-1\r\n", ":1\r\n", "$2\r\n\u{0}", "$1\r\nx\r\n",
+            ] {
+                guard connection.readCommand() != nil else { return }
+                connection.write(
+                    reply == "$2\r\n\u{0}" ? [0x24, 0x32, 13, 10, 0xff, 0xfe, 13, 10] : Array(reply.utf8)
+                )
+            }
+            _ = connection.readSome()
+        }
+        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop)
+        for element in ["integer 7", "null"] {
+            let error = await #expect(throws: RedisError.self) { try await redis.lrange("k", 0, -1) }
+            #expect(error?.code == .unexpectedReply)
+            #expect(error?.outcome == .answered)
+            #expect("\(error!)".contains("element 1"))
+            #expect("\(error!)".contains(element))
+        }
+        let wrongShape = await #expect(throws: RedisError.self) { try await redis.hget("k", "f") }
+        #expect(wrongShape?.code == .unexpectedReply)
+        let notText = await #expect(throws: RedisError.self) { try await redis.hget("k", "f") }
+        #expect("\(notText!)".contains("UTF-8"))
+        #expect(try await redis.hget("k", "f") == "x")
+        await redis.close()
+        server.stop()
+    }
+
+    @Test func anErrorReplyIsRejectedWithTheServersCode() async throws {
+        let server = try ScriptedServer { connection in
+            for reply in ["-WRONGTYPE no hash\r\n", "-oops lower\r\n", "+OK\r\n"] {
+                guard connection.readCommand() != nil else { return }
+                connection.write(reply)
+            }
+            _ = connection.readSome()
+        }
+        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop)
+        let wrongType = await #expect(throws: RedisError.self) { try await redis.hget("k", "f") }
+        #expect(wrongType?.code == .wrongType)
+        #expect(wrongType?.outcome == .rejected)
+        #expect(wrongType?.serverMessage == Array("WRONGTYPE no hash".utf8))
+        #expect(wrongType?.endpoint == "127.0.0.1:\(server.port)")
+        let other = await #expect(throws: RedisError.self) { try await redis.hget("k", "f") }
+        #expect(other?.code == .generic)
+        #expect(try await redis.send("PING") == .simpleString("OK"))
+        await redis.close()
+        server.stop()
+    }
+
+    @Test func badCommandsAreRefusedBeforeTheyAreSent() async throws {
+        let server = try ScriptedServer(Self.echo)
+        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop)
+        for onLoop in [false, true] {
+            let empty = await #expect(throws: RedisError.self) {
+                if onLoop { return try await loop.run { try await redis.send(words: []) } }
+                return try await redis.send(words: [])
+            }
+            #expect(empty?.code == .invalidCommand)
+            #expect(empty?.outcome == .notSent)
+            let liar = await #expect(throws: RedisError.self) {
+                if onLoop { return try await loop.run { try await redis.send("GET", Liar()) } }
+                return try await redis.send("GET", Liar())
+            }
+            #expect(liar?.code == .invalidCommand)
+        }
+        await #expect(throws: RedisError.self) { try await redis.hmget("k", []) }
+        #expect(try await redis.send("ECHO", "still there") == .bulkString("still there"))
+        await redis.close()
+        server.stop()
+    }
+
+    /// A word that says it has one byte and writes two.
+    private struct Liar: RESPEncodable {
+        var respByteCount: Int { 1 }
+        func encode(into output: inout OutputSpan<UInt8>) {
+            output.append(65)
+            output.append(65)
+        }
+    }
+
+    @Test func everyTaskGetsTheReplyToItsOwnQuestion() async throws {
+        let server = try ScriptedServer(Self.echo)
+        let redis = try await AsyncRedisClient.connect(
+            to: server.url,
+            on: loop,
+            policy: .init(maxInflight: 64)
+        )
+        await withTaskGroup(of: Bool.self) { group in
+            for number in 0..<5000 {
+                group.addTask { [loop] in
+                    let question = "question \(number)"
+                    if number.isMultiple(of: 2) {
+                        return await loop.run {
+                            (try? await redis.send("ECHO", question)) == .bulkString(question)
+                        }
+                    }
+                    return (try? await redis.send("ECHO", question)) == .bulkString(question)
+                }
+            }
+            for await isRight in group { #expect(isRight) }
+        }
+        #expect(await loop.run { redis.connection.limiter.inflight } == 0)
+        #expect(await loop.run { redis.connection.limiter.peakInflight } == 64)
+        await redis.close()
+        server.stop()
+    }
+
+    @Test func noMoreThanMaxInflightAreEverUnanswered() async throws {
+        let mostUnanswered = Collected(0)
+        let server = try ScriptedServer { connection in
+            // Reads all that comes before it answers anything, again and again.
+            var total = 0
+            while total < 1000 {
+                var unanswered = 0
+                while unanswered < 8, total + unanswered < 1000 {
+                    guard connection.readCommand() != nil else { return }
+                    unanswered += 1
+                }
+                let most = unanswered
+                mostUnanswered.update { $0 = max($0, most) }
+                total += unanswered
+                connection.write(String(repeating: "+OK\r\n", count: unanswered))
+            }
+            // A command beyond the limit would have been read as a ninth.
+            _ = connection.readSome()
+        }
+        let redis = try await AsyncRedisClient.connect(
+            to: server.url,
+            on: loop,
+            policy: .init(maxInflight: 8)
+        )
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<1000 { group.addTask { _ = try await redis.send("PING") } }
+            try await group.waitForAll()
+        }
+        #expect(mostUnanswered.value == 8)
+        await redis.close()
+        server.stop()
+    }
+
+    @Test func aLargeCommandAndItsReplyPassEachOther() async throws {
+        let server = try ScriptedServer(Self.echo)
+        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop)
+        let large = [UInt8](repeating: 0xab, count: 8 << 20)
+        try await withThrowingTaskGroup(of: Bool.self) { group in
+            for _ in 0..<3 { group.addTask { try await redis.send("ECHO", large) == .bulkString(large) } }
+            group.addTask { try await redis.send("ECHO", "small") == .bulkString("small") }
+            for try await isRight in group { #expect(isRight) }
+        }
+        await redis.close()
+        server.stop()
+    }
+
+    @Test func overloadIsRefusedAtOnce() async throws {
+        let server = try ScriptedServer { connection in while connection.readSome() != nil {} }
+        let policy = EndpointPolicy(maxInflight: 1, maxWaiting: 1, commandTimeout: nil)
+        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop, policy: policy)
+        await withTaskGroup(of: RedisError?.self) { group in
+            for _ in 0..<3 {
+                group.addTask { [loop] in
+                    await loop.run {
+                        do throws(RedisError) {
+                            _ = try await redis.send("PING")
+                            return nil
+                        } catch {
+                            return error
+                        }
+                    }
+                }
+            }
+            // One is on the wire and one waits: the third is refused, and is the first to end.
+            let first = await group.next() ?? nil
+            #expect(first?.code == .overloaded)
+            #expect(first?.outcome == .notSent)
+            redis.shutdown()
+            var outcomes: Set<RedisError.Outcome> = []
+            for await error in group { if let error { outcomes.insert(error.outcome) } }
+            #expect(outcomes == [.indeterminate, .notSent])
+        }
+        server.stop()
+    }
+}

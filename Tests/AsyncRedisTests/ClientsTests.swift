@@ -1,0 +1,117 @@
+import TestSupport
+import Testing
+
+@testable import AsyncRedis
+
+/// The process's Redis clients by endpoint id.
+@Suite struct ClientsTests {
+    private let loop = EventLoop(name: "clients-test")
+
+    private func clients(_ port: Int) throws -> AsyncIOClients {
+        let specs = [
+            EndpointSpec(
+                id: "redis",
+                kind: .redis,
+                host: "127.0.0.1",
+                port: port,
+                policy: .init(maxInflight: 4)
+            ),
+            EndpointSpec(id: "bad-database", kind: .redis, host: "127.0.0.1", port: port, database: "x"),
+            EndpointSpec(id: "other", kind: EndpointKind("other"), host: "127.0.0.1", port: port),
+        ]
+        return AsyncIOClients(loop: loop, endpoints: try EndpointRegistry(specs))
+    }
+
+    private static func pong(_ connection: ServerConnection) {
+        while connection.readCommand() != nil { connection.write("+PONG\r\n") }
+    }
+
+    @Test func theSameClientEveryTimeFromEverywhere() async throws {
+        let server = try ScriptedServer(Self.pong)
+        let io = try clients(server.port)
+        let first = try io.redis("redis")
+        #expect(try await first.send("PING") == .simpleString("PONG"))
+        try await withThrowingTaskGroup(of: Bool.self) { group in
+            for _ in 0..<100 { group.addTask { try io.redis("redis") === first } }
+            for try await isSame in group { #expect(isSame) }
+        }
+        #expect(try await loop.run { try io.redis("redis") === first })
+        #expect(server.connectionCount == 1)
+        await io.close()
+        server.stop()
+    }
+
+    @Test(arguments: [
+        ("nope", EndpointError.Code.unknownID), ("other", .wrongKind), ("bad-database", .invalidSetting),
+    ])
+    func whatCannotBeAClientIsRefused(id: String, code: EndpointError.Code) async throws {
+        let io = try clients(1)
+        let error = try #require(throws: RedisError.self) { try io.redis(id) }
+        #expect(error.code == .invalidEndpoint)
+        #expect(error.endpointError?.code == code)
+        #expect("\(error)".contains(id))
+    }
+
+    @Test func anEndedClientIsReplacedAtTheNextCallAndNotBefore() async throws {
+        let mayServe = Gate()
+        let server = try ScriptedServer { connection in
+            // The first connection ends with its first command; later ones work.
+            guard connection.readCommand() != nil, connection.index > 0 else { return }
+            connection.write("+PONG\r\n")
+            Self.pong(connection)
+        }
+        mayServe.open()
+        let io = try clients(server.port)
+        let first = try io.redis("redis")
+        let failure = await #expect(throws: RedisError.self) { try await first.send("PING") }
+        #expect(failure?.code == .connectionLost)
+        // The old client stays what it is.
+        await #expect(throws: RedisError.self) { try await first.send("PING") }
+        #expect(server.connectionCount == 1)
+
+        let second = try io.redis("redis")
+        #expect(second !== first)
+        #expect(try await second.send("PING") == .simpleString("PONG"))
+        #expect(try io.redis("redis") === second)
+        #expect(server.connectionCount == 2)
+        await io.close()
+        server.stop()
+    }
+
+    @Test func oneAttemptAtATimeAndEachFailureIsSeen() async throws {
+        let port = try ScriptedServer.closedPort()
+        let io = try clients(port)
+        for _ in 0..<3 {
+            let codes = await loop.run {
+                await withTaskGroup(of: RedisError.Code?.self) { group in
+                    for _ in 0..<50 {
+                        group.addTask {
+                            do {
+                                _ = try await io.redis("redis").send("PING")
+                                return nil
+                            } catch {
+                                return (error as? RedisError)?.code
+                            }
+                        }
+                    }
+                    return await group.reduce(into: []) { $0.append($1) }
+                }
+            }
+            #expect(codes.count == 50)
+            #expect(codes.allSatisfy { $0 == .connectFailed })
+        }
+    }
+
+    @Test func closedClientsRefuseNewOnes() async throws {
+        let server = try ScriptedServer(Self.pong)
+        let io = try clients(server.port)
+        let redis = try io.redis("redis")
+        _ = try await redis.send("PING")
+        await io.close()
+        #expect(redis.hasEnded)
+        let error = try #require(throws: RedisError.self) { try io.redis("redis") }
+        #expect(error.endpointError?.code == .clientsClosed)
+        io.shutdown()
+        server.stop()
+    }
+}
