@@ -25,7 +25,9 @@ public final class ScriptedServer: Sendable {
         let bound = unsafe withUnsafeMutablePointer(to: &address) { address in
             unsafe address.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
                 var size = size
-                guard unsafe bind(listener, address, size) == 0, listen(listener, 1024) == 0 else { return false }
+                guard unsafe bind(listener, address, size) == 0, listen(listener, 1024) == 0 else {
+                    return false
+                }
                 return unsafe getsockname(listener, address, &size) == 0
             }
         }
@@ -76,7 +78,9 @@ public struct ScriptedServerError: Error {
     let number: Int32
 }
 
-/// The server's end of one connection. Its script's thread uses it; `close` may be called from any thread.
+/// The server's end of one connection.
+///
+/// Its script's thread uses it; `close` may be called from any thread.
 public final class ServerConnection: @unchecked Sendable {
     // Safe to share: `buffer` belongs to the script's thread, the descriptor is closed once under the lock.
     /// Which connection of the server this is, from 0.
@@ -90,7 +94,13 @@ public final class ServerConnection: @unchecked Sendable {
         self.descriptor = descriptor
         self.index = index
         var one: Int32 = 1
-        unsafe setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<Int32>.size))
+        unsafe setsockopt(
+            descriptor,
+            Int32(IPPROTO_TCP),
+            TCP_NODELAY,
+            &one,
+            socklen_t(MemoryLayout<Int32>.size)
+        )
     }
 
     /// Reads some bytes; nil at the end.
@@ -103,13 +113,16 @@ public final class ServerConnection: @unchecked Sendable {
         return bytes.isEmpty ? nil : bytes
     }
 
-    /// Reads one command's words, or nil at the end. An empty array stands for anything that is not a command.
+    /// Reads one command's words, or nil at the end.
+    ///
+    /// An empty array stands for anything that is not a command.
     public func readCommand() -> [[UInt8]]? {
         guard let head = readLine() else { return nil }
         guard head.first == UInt8(ascii: "*"), let count = number(head) else { return [] }
         var words: [[UInt8]] = []
         for _ in 0..<count {
-            guard let line = readLine(), let length = number(line), let word = read(length), read(2) != nil else { return nil }
+            guard let line = readLine(), let length = number(line), let word = read(length), read(2) != nil
+            else { return nil }
             words.append(word)
         }
         return words
@@ -188,11 +201,37 @@ public final class ServerConnection: @unchecked Sendable {
     /// Ends the connection with a reset.
     public func reset() {
         var linger = Glibc.linger(l_onoff: 1, l_linger: 0)
-        unsafe setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Glibc.linger>.size))
+        unsafe setsockopt(
+            descriptor,
+            SOL_SOCKET,
+            SO_LINGER,
+            &linger,
+            socklen_t(MemoryLayout<Glibc.linger>.size)
+        )
         isClosed.withLock { isClosed in
             guard !isClosed else { return }
             isClosed = true
             _ = Glibc.close(descriptor)
+        }
+    }
+}
+
+/// A plain blocking connection, to find out whether somebody listens.
+public enum RawConnection {
+    /// Whether a connection to the port on loopback is taken.
+    public static func canConnect(port: Int) -> Bool {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        guard descriptor >= 0 else { return false }
+        defer { _ = Glibc.close(descriptor) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        address.sin_port = UInt16(port).bigEndian
+        // Every address begins as `sockaddr` does; it outlives the call.
+        return unsafe withUnsafePointer(to: address) { address in
+            unsafe address.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                unsafe connect(descriptor, address, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+            }
         }
     }
 }
