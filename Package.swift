@@ -28,10 +28,19 @@ let package = Package(
         .target(name: "AsyncIO", dependencies: ["UVLoop"], swiftSettings: strict),
         .target(name: "AsyncRedis", dependencies: ["RESP", "UVLoop", "AsyncIO"], swiftSettings: strict),
         .executableTarget(name: "quickstart", dependencies: ["AsyncRedis"], swiftSettings: strict),
-        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
+        .target(
+            name: "TestSupport",
+            dependencies: ["UVLoop"],
+            path: "Tests/TestSupport",
+            swiftSettings: strict
+        ),
         .testTarget(name: "RESPTests", dependencies: ["RESP"], swiftSettings: strict),
         .testTarget(name: "UVLoopTests", dependencies: ["UVLoop", "TestSupport"], swiftSettings: strict),
-        .testTarget(name: "AsyncIOTests", dependencies: ["AsyncIO", "UVLoop", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "AsyncIOTests",
+            dependencies: ["AsyncIO", "UVLoop", "TestSupport"],
+            swiftSettings: strict
+        ),
         .testTarget(
             name: "AsyncRedisTests",
             dependencies: ["AsyncRedis", "AsyncIO", "RESP", "UVLoop", "TestSupport"],

@@ -1,4 +1,3 @@
-import Synchronization
 public import UVLoop
 
 /// A client that ``AsyncIOClients`` keeps, of any kind of I/O.
@@ -39,7 +38,7 @@ public final class AsyncIOClients: Sendable {
         var isClosed = false
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     /// Makes the set of clients; each connects when it is first asked for.
     ///

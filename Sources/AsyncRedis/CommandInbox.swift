@@ -1,5 +1,4 @@
 import RESP
-import Synchronization
 import UVLoop
 
 /// The way in for commands of tasks that do not run on the loop.
@@ -24,7 +23,7 @@ final class CommandInbox: Sendable {
         var closed: RedisError?
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     enum Submission {
         /// It waits for the loop to take it.

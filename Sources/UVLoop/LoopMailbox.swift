@@ -39,7 +39,7 @@ final class LoopMailbox: Sendable {
         var ring: (@Sendable () -> Void)?
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private let signal = Atomic<UInt8>(Signal.awake)
 
     // MARK: Any thread

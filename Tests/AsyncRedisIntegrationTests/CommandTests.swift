@@ -117,7 +117,9 @@ struct CommandTests {
         let other = try await AsyncRedisClient.connect(to: "redis://\(host):\(port)/7", on: loop)
         #expect(try await other.hget("user:1", "name") == nil)
         await other.close()
-        let beyond = await error { _ = try await AsyncRedisClient.connect(to: "redis://\(host):\(port)/9999", on: loop) }
+        let beyond = await error {
+            _ = try await AsyncRedisClient.connect(to: "redis://\(host):\(port)/9999", on: loop)
+        }
         #expect(beyond?.code == .handshakeFailed)
     }
 

@@ -64,7 +64,9 @@ struct LoadAndFaultTests {
                     // Each task goes on until its command fails: the kill finds all of them at work.
                     while true {
                         do throws(RedisError) {
-                            guard try await redis.send("GET", "k") == .bulkString("v") else { return .answered }
+                            guard try await redis.send("GET", "k") == .bulkString("v") else {
+                                return .answered
+                            }
                             answered.open()
                         } catch {
                             return error.outcome

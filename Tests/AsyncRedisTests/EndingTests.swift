@@ -136,7 +136,7 @@ import Testing
             case .close: break
             case .reset:
                 // A reset throws away what the peer has not read yet: let it read the first reply.
-                while !firstWasSeen.isOpen {}
+                firstWasSeen.waitOnThread()
                 connection.reset()
             case .halfReply: connection.write("$5\r\nab")
             case .garbage: connection.write("HTTP/1.1 400 Bad Request\r\n")
@@ -190,7 +190,7 @@ import Testing
         let maySendReply = Gate()
         let server = try ScriptedServer { connection in
             guard connection.readCommand() != nil else { return }
-            while !maySendReply.isOpen {}
+            maySendReply.waitOnThread()
             connection.write("+late\r\n")
             _ = connection.readSome()
         }
@@ -284,7 +284,7 @@ import Testing
         let server = try ScriptedServer { connection in
             for _ in 0..<2 { guard connection.readCommand() != nil else { return } }
             received.open()
-            while !mayAnswer.isOpen {}
+            mayAnswer.waitOnThread()
             connection.write("+cancelled\r\n+neighbour\r\n")
             guard connection.readCommand() != nil else { return }
             connection.write("+next\r\n")
@@ -314,7 +314,7 @@ import Testing
         let mayAnswer = Gate()
         let server = try ScriptedServer { connection in
             guard connection.readCommand() != nil else { return }
-            while !mayAnswer.isOpen {}
+            mayAnswer.waitOnThread()
             connection.write("+late\r\n")
             guard connection.readCommand() != nil else { return }
             connection.write("+second\r\n")

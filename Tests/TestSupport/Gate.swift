@@ -1,4 +1,5 @@
-import Synchronization
+import Dispatch
+import UVLoop
 
 /// Something that happens once, for tasks to wait for and threads to open.
 public final class Gate: Sendable {
@@ -7,7 +8,9 @@ public final class Gate: Sendable {
         var waiters: [CheckedContinuation<Void, Never>] = []
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
+    /// A turnstile for threads: whoever passes lets the next one pass.
+    private let turnstile = DispatchSemaphore(value: 0)
 
     /// Makes a closed gate.
     public init() {}
@@ -21,6 +24,13 @@ public final class Gate: Sendable {
             return waiters
         }
         for waiter in waiters { waiter.resume() }
+        turnstile.signal()
+    }
+
+    /// Blocks the calling thread until the gate is open.
+    public func waitOnThread() {
+        turnstile.wait()
+        turnstile.signal()
     }
 
     /// Returns once the gate is open.
@@ -40,10 +50,10 @@ public final class Gate: Sendable {
 
 /// A value behind a lock, for tests to collect into from any thread.
 public final class Collected<Value: Sendable>: Sendable {
-    private let state: Mutex<Value>
+    private let state: Locked<Value>
 
     /// Makes it with its first value.
-    public init(_ value: Value) { state = Mutex(value) }
+    public init(_ value: Value) { state = Locked(value) }
 
     /// The value now.
     public var value: Value { state.withLock { $0 } }

@@ -1,13 +1,13 @@
 import Foundation
 import Glibc
-import Synchronization
+import UVLoop
 
 /// A server on loopback that does to each connection what a test's script says, on a thread of its own with blocking I/O.
 public final class ScriptedServer: Sendable {
     /// The port it listens on.
     public let port: Int
     private let listener: Int32
-    private let connections = Mutex<[ServerConnection]>([])
+    private let connections = Locked<[ServerConnection]>([])
 
     /// Starts the server.
     ///
@@ -86,7 +86,7 @@ public final class ServerConnection: @unchecked Sendable {
     /// Which connection of the server this is, from 0.
     public let index: Int
     private let descriptor: Int32
-    private let isClosed = Mutex(false)
+    private let isClosed = Locked(false)
     private var buffer: [UInt8] = []
     private var start = 0
 

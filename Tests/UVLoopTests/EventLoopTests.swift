@@ -113,7 +113,9 @@ import Testing
         private let loop: EventLoop
         private var count = 0
         init(_ loop: EventLoop) { self.loop = loop }
-        nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.serialExecutor.asUnownedSerialExecutor() }
+        nonisolated var unownedExecutor: UnownedSerialExecutor {
+            unsafe loop.serialExecutor.asUnownedSerialExecutor()
+        }
         func increment() -> Bool {
             count += 1
             return loop.isOnLoop

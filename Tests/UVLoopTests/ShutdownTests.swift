@@ -3,7 +3,9 @@ import Testing
 
 @testable import UVLoop
 
-/// The end of a loop. `uv_loop_close` returning anything but 0 traps in the loop itself, so each test here checks it.
+/// The end of a loop.
+///
+/// `uv_loop_close` returning anything but 0 traps in the loop itself, so each test here checks it.
 @Suite(.serialized) struct ShutdownTests {
     @Test func shutdownIsIdempotentFromEverywhere() async {
         let loop = EventLoop(name: "test")
@@ -70,7 +72,9 @@ import Testing
         private var isInside = false
         private(set) var calls = 0
         init(_ loop: EventLoop) { self.loop = loop }
-        nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.serialExecutor.asUnownedSerialExecutor() }
+        nonisolated var unownedExecutor: UnownedSerialExecutor {
+            unsafe loop.serialExecutor.asUnownedSerialExecutor()
+        }
         func enter() -> Bool {
             guard !isInside else { return false }
             isInside = true
