@@ -1,4 +1,4 @@
-public import UVLoop
+@_spi(Driver) public import UVLoop
 
 /// A client that ``AsyncIOClients`` keeps, of any kind of I/O.
 public protocol IOClient: AnyObject, Sendable {

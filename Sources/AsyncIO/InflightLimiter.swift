@@ -1,5 +1,5 @@
 /// Who waits for a permit of an ``InflightLimiter``.
-package protocol PermitWaiter: AnyObject {
+@_spi(Driver) public protocol PermitWaiter: AnyObject {
     /// A permit is free and it is this waiter's turn.
     ///
     /// - Returns: whether the permit was taken; if not, the next in line is asked.
@@ -10,29 +10,29 @@ package protocol PermitWaiter: AnyObject {
 ///
 /// A permit is acquired before a command is sent and released exactly once, when the command's reply has come or its
 /// connection has ended. Permits are given out first come, first served. It belongs to its loop's thread.
-package final class InflightLimiter: @unchecked Sendable {
+@_spi(Driver) public final class InflightLimiter: @unchecked Sendable {
     // Safe to share: it is made anywhere, and from then on touched on its loop's thread only.
 
     /// How many permits there are.
-    package let capacity: Int
+    public let capacity: Int
     /// How many of them are taken.
-    package private(set) var inflight = 0
+    public private(set) var inflight = 0
     /// The most that were ever taken at once.
-    package private(set) var peakInflight = 0
+    public private(set) var peakInflight = 0
 
     private var line = RingBuffer<any PermitWaiter>()
 
-    package init(capacity: Int) {
+    /// Makes a limiter with all its permits free.
+    public init(capacity: Int) {
         precondition(capacity >= 1, "checked where endpoints are registered")
         self.capacity = capacity
     }
 
     /// How many places the line for permits has.
-    package var waiting: Int { line.count }
+    public var waiting: Int { line.count }
 
     /// Takes a permit if one is free and nobody is waiting for it.
-    @inline(__always)
-    package func tryAcquire() -> Bool {
+    public func tryAcquire() -> Bool {
         guard inflight < capacity, line.isEmpty else { return false }
         take()
         return true
@@ -41,20 +41,18 @@ package final class InflightLimiter: @unchecked Sendable {
     /// Joins the line for one permit.
     ///
     /// A waiter may stand in it several times.
-    package func wait(_ waiter: any PermitWaiter) {
+    public func wait(_ waiter: any PermitWaiter) {
         line.append(waiter)
         serveLine()
     }
 
     /// Gives a permit back.
-    @inline(__always)
-    package func release() {
+    public func release() {
         precondition(inflight > 0, "a permit was released twice")
         inflight -= 1
         if !line.isEmpty { serveLine() }
     }
 
-    @inline(__always)
     private func take() {
         inflight += 1
         if inflight > peakInflight { peakInflight = inflight }

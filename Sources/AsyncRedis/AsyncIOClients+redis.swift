@@ -1,4 +1,4 @@
-public import AsyncIO
+@_spi(Driver) public import AsyncIO
 
 extension EndpointKind {
     /// A Redis server.

@@ -9,7 +9,7 @@ extension AsyncRedisClient {
     /// - Throws: ``RedisError``: `unexpectedReply` if the value is not UTF-8 (read it as `[UInt8]`), `wrongType` if the key is
     ///   not a hash, and every way a command can end without a reply.
     public func hget(_ key: String, _ field: String) async throws(RedisError) -> String? {
-        try await perform(RESPWords("HGET", key, field), as: String?.self)
+        try await perform(RESPTextCommand("HGET", key, field), as: String?.self)
     }
 
     /// `HGET key field`, decoded as another type, for example `[UInt8]` for any bytes.
@@ -21,7 +21,7 @@ extension AsyncRedisClient {
         _ field: String,
         as type: Value.Type
     ) async throws(RedisError) -> Value? {
-        try await perform(RESPWords("HGET", key, field), as: Value?.self)
+        try await perform(RESPTextCommand("HGET", key, field), as: Value?.self)
     }
 
     /// `HMGET key field …`: the values of several fields of a hash.
@@ -44,7 +44,7 @@ extension AsyncRedisClient {
         guard !fields.isEmpty else {
             throw RedisError(.invalidCommand, .notSent, endpoint: endpoint, "HMGET needs at least one field")
         }
-        let values = try await perform(RESPWordsThenList("HMGET", key, then: fields), as: [Value?].self)
+        let values = try await perform(RESPKeyAndList("HMGET", key, fields), as: [Value?].self)
         guard values.count == fields.count else {
             throw RedisError(
                 .unexpectedReply,
@@ -68,7 +68,7 @@ extension AsyncRedisClient {
     /// - Throws: ``RedisError``: `unexpectedReply` if any element is not UTF-8, `wrongType` if the key is not a list, and
     ///   every way a command can end without a reply.
     public func lrange(_ key: String, _ start: Int, _ stop: Int) async throws(RedisError) -> [String] {
-        try await perform(RESPWords("LRANGE", key, start, stop), as: [String].self)
+        try await perform(RESPRangeCommand("LRANGE", key, start, stop), as: [String].self)
     }
 
     /// `LRANGE key start stop`, each element decoded as another type.
@@ -83,7 +83,7 @@ extension AsyncRedisClient {
         _ stop: Int,
         as type: Element.Type
     ) async throws(RedisError) -> [Element] {
-        try await perform(RESPWords("LRANGE", key, start, stop), as: [Element].self)
+        try await perform(RESPRangeCommand("LRANGE", key, start, stop), as: [Element].self)
     }
 
     // MARK: Any command

@@ -1,6 +1,6 @@
-public import AsyncIO
+@_spi(Driver) public import AsyncIO
 import RESP
-public import UVLoop
+@_spi(Driver) public import UVLoop
 
 /// A client of one Redis server, over one connection.
 ///

@@ -1,5 +1,5 @@
 import RESP
-import UVLoop
+@_spi(Driver) import UVLoop
 
 /// How a command ended, as handed to its task.
 enum CommandEnd {
@@ -17,7 +17,7 @@ struct Reply {
     /// Whether the reply as a whole is an error.
     @inline(__always)
     var isError: Bool {
-        buffer.withBytes(range) { $0[0] == RESPType.error }
+        buffer.byte(at: range.lowerBound) == RESPType.error
     }
 
     /// The error that the reply is.
@@ -47,17 +47,29 @@ struct Reply {
     // Safe to share: the continuation is made to be resumed anywhere, and is resumed once, by whoever ends the command;
     // asking a task whether it is cancelled is allowed on any thread.
     private let continuation: UnsafeContinuation<CommandEnd, Never>
-    /// Valid until the continuation is resumed: the task is suspended on it, and a suspended task is alive.
-    private let task: UnsafeCurrentTask?
+    /// The task, not retained: a waiter is plain bits, and costs nothing to move.
+    ///
+    /// Valid until the continuation is resumed, because the task is suspended on it, and a suspended task is
+    /// alive.
+    private let task: Unmanaged<AnyObject>?
 
     /// The current task, about to suspend on `continuation`.
     @inline(__always)
     init(_ continuation: UnsafeContinuation<CommandEnd, Never>) {
         unsafe self.continuation = unsafe continuation
-        unsafe task = withUnsafeCurrentTask { unsafe $0 }
+        // An `UnsafeCurrentTask` is one reference to the task's object.
+        unsafe task = withUnsafeCurrentTask {
+            unsafe $0.map { unsafe unsafeBitCast($0, to: Unmanaged<AnyObject>.self) }
+        }
     }
 
-    var isCancelled: Bool { unsafe task?.isCancelled ?? false }
+    /// Whether the task has been cancelled.
+    ///
+    /// Not to be asked once the waiter has been resumed.
+    var isCancelled: Bool {
+        guard let task = unsafe task else { return false }
+        return unsafe unsafeBitCast(task, to: UnsafeCurrentTask.self).isCancelled
+    }
 
     @inline(__always)
     func resume(_ end: CommandEnd) {

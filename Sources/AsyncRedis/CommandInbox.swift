@@ -1,5 +1,5 @@
 import RESP
-import UVLoop
+@_spi(Driver) import UVLoop
 
 /// The way in for commands of tasks that do not run on the loop.
 ///
@@ -46,9 +46,9 @@ final class CommandInbox: Sendable {
             if let closed = state.closed { return .refused(closed) }
             do throws(RESPEncodingError) {
                 let byteCount = try command.byteCount(limits)
-                try state.batch.bytes.append(byteCount) { output throws(RESPEncodingError) in
-                    try command.encode(into: &output)
-                }
+                var failure: RESPEncodingError?
+                state.batch.bytes.append(byteCount) { command.encode(into: &$0, &failure) }
+                if let failure { throw failure }
                 state.batch.entries.append(Entry(waiter: waiter, byteCount: byteCount))
                 return state.batch.entries.count == 1 ? .first : .accepted
             } catch {

@@ -1,4 +1,4 @@
-import AsyncIO
+@_spi(Driver) import AsyncIO
 
 /// Everything a connection decides: what may be sent, whose reply this is, how each command ends.
 ///

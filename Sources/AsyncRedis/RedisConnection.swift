@@ -1,6 +1,6 @@
-import AsyncIO
+@_spi(Driver) import AsyncIO
 import RESP
-import UVLoop
+@_spi(Driver) import UVLoop
 
 /// One connection to a Redis server: performs what its state machine decides.
 ///
@@ -115,9 +115,9 @@ final class RedisConnection: @unchecked Sendable {
     private func send(greeting words: [String], on stream: ByteStream) {
         do throws(RESPEncodingError) {
             let command = RESPWordList(words)
-            try stream.send(try command.byteCount(limits)) { output throws(RESPEncodingError) in
-                try command.encode(into: &output)
-            }
+            var failure: RESPEncodingError?
+            stream.send(try command.byteCount(limits)) { command.encode(into: &$0, &failure) }
+            if let failure { throw failure }
         } catch {
             end(RedisError(error, endpoint: endpoint))
         }
@@ -153,21 +153,18 @@ final class RedisConnection: @unchecked Sendable {
         do throws(RESPEncodingError) {
             let byteCount = try command.byteCount(limits)
             guard let hasPermit = admit(waiter, byteCount) else { return }
+            var failure: RESPEncodingError?
             if hasPermit, let stream {
                 let position = stream.bytesAccepted
-                do throws(RESPEncodingError) {
-                    try stream.send(byteCount) { output throws(RESPEncodingError) in
-                        try command.encode(into: &output)
-                    }
-                } catch {
+                stream.send(byteCount) { command.encode(into: &$0, &failure) }
+                if let failure {
                     limiter.release()
-                    throw error
+                    throw failure
                 }
                 sent(waiter, byteCount, position)
             } else {
-                try held.append(byteCount) { output throws(RESPEncodingError) in
-                    try command.encode(into: &output)
-                }
+                held.append(byteCount) { command.encode(into: &$0, &failure) }
+                if let failure { throw failure }
                 queued(waiter, byteCount)
             }
         } catch {

@@ -1,5 +1,5 @@
 import RESP
-public import UVLoop
+@_spi(Driver) public import UVLoop
 
 /// Why a command, or an attempt to connect, did not give what was asked for, and whether it may have run.
 public struct RedisError: Error, Sendable, CustomStringConvertible {

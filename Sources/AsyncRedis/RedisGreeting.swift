@@ -1,4 +1,4 @@
-import AsyncIO
+@_spi(Driver) import AsyncIO
 
 /// What is said to the server before any command: who we are, and which database we want.
 struct RedisGreeting: Sendable {

@@ -1,4 +1,4 @@
-import AsyncIO
+@_spi(Driver) import AsyncIO
 
 /// A parsed `redis://` or `unix://` URL.
 ///

@@ -18,6 +18,33 @@ public protocol RESPDecodable {
     ///
     /// - Throws: ``RESPDecodingError`` if it is not of this type.
     init(from reader: inout RESPReader) throws(RESPDecodingError)
+
+    /// Reads an array of values.
+    ///
+    /// There is no need to write this: it decodes the elements of an array one by one. `UInt8` alone does otherwise: an
+    /// array of bytes is a string.
+    ///
+    /// - Throws: ``RESPDecodingError`` if the value is not an array, or any element of it is not of this type.
+    static func decodeArray(from reader: inout RESPReader) throws(RESPDecodingError) -> [Self]
+}
+
+extension RESPDecodable {
+    /// Reads an array, element by element.
+    @inlinable
+    public static func decodeArray(from reader: inout RESPReader) throws(RESPDecodingError) -> [Self] {
+        let count = try reader.decodeArrayHead()
+        var elements: [Self] = []
+        // Every element is there, in three bytes at the least: the reply has been framed whole.
+        elements.reserveCapacity(count)
+        for index in 0..<count {
+            do throws(RESPDecodingError) {
+                elements.append(try Self(from: &reader))
+            } catch {
+                throw error.inElement(index)
+            }
+        }
+        return elements
+    }
 }
 
 extension String: RESPDecodable {
@@ -48,35 +75,9 @@ extension Array: RESPDecodable where Element: RESPDecodable {
     /// Reads an array; as `[UInt8]`, the bytes of a bulk string or simple string.
     ///
     /// - Throws: ``RESPDecodingError`` if the value, or any element of it, is of another type. No element is skipped.
+    @inlinable
     public init(from reader: inout RESPReader) throws(RESPDecodingError) {
-        if Element.self == UInt8.self {
-            let bytes = try Self.readBytes(&reader)
-            guard let elements = bytes as? [Element] else { throw RESPDecodingError("expected bytes") }
-            self = elements
-            return
-        }
-        let item = try reader.next()
-        guard case .array(let count) = item else { throw reader.mismatch(item, "an array") }
-        self.init()
-        // Every element is there, in three bytes at the least: the reply has been framed whole.
-        reserveCapacity(count)
-        for index in 0..<count {
-            do throws(RESPDecodingError) {
-                append(try Element(from: &reader))
-            } catch {
-                throw error.inElement(index)
-            }
-        }
-    }
-
-    private static func readBytes(_ reader: inout RESPReader) throws(RESPDecodingError) -> [UInt8] {
-        let item = try reader.next()
-        switch item {
-        case .bulkString(let range), .simpleString(let range):
-            return Array<UInt8>(copying: reader.bytes(range))
-        default:
-            throw reader.mismatch(item, "a string of bytes")
-        }
+        self = try Element.decodeArray(from: &reader)
     }
 }
 
@@ -84,6 +85,7 @@ extension Optional: RESPDecodable where Wrapped: RESPDecodable {
     /// Reads null as `nil`, and any other value as the wrapped type.
     ///
     /// - Throws: ``RESPDecodingError`` as the wrapped type does.
+    @inlinable
     public init(from reader: inout RESPReader) throws(RESPDecodingError) {
         self = reader.skipNull() ? nil : try Wrapped(from: &reader)
     }
@@ -157,4 +159,13 @@ extension UInt: RESPDecodable {}
 extension UInt64: RESPDecodable {}
 extension UInt32: RESPDecodable {}
 extension UInt16: RESPDecodable {}
-extension UInt8: RESPDecodable {}
+extension UInt8: RESPDecodable {
+    /// Reads the bytes of a bulk string or simple string.
+    public static func decodeArray(from reader: inout RESPReader) throws(RESPDecodingError) -> [UInt8] {
+        let item = try reader.next()
+        switch item {
+        case .bulkString(let range), .simpleString(let range): return Array(copying: reader.bytes(range))
+        default: throw reader.mismatch(item, "a string of bytes")
+        }
+    }
+}

@@ -23,11 +23,7 @@ public enum RESPEncoder {
         let byteCount = try command.byteCount(limits)
         var failure: RESPEncodingError?
         let bytes = [UInt8](capacity: byteCount) { output in
-            do throws(RESPEncodingError) {
-                try command.encode(into: &output)
-            } catch {
-                failure = error
-            }
+            _ = command.encode(into: &output, &failure)
         }
         if let failure { throw failure }
         return bytes
@@ -42,28 +38,78 @@ package protocol RESPCommand {
     func encode(into output: inout OutputSpan<UInt8>) throws(RESPEncodingError)
 }
 
-/// A command whose words are known when it is compiled.
-package struct RESPWords<each Word: RESPEncodable>: RESPCommand {
-    private let words: (repeat each Word)
+extension RESPCommand {
+    /// Writes the command, and keeps the error if it cannot be written.
+    ///
+    /// - Returns: whether it was written whole.
+    package func encode(into output: inout OutputSpan<UInt8>, _ failure: inout RESPEncodingError?) -> Bool {
+        do throws(RESPEncodingError) {
+            try encode(into: &output)
+            return true
+        } catch {
+            failure = error
+            return false
+        }
+    }
+}
 
-    @inlinable @inline(__always)
-    package init(_ words: repeat each Word) {
-        self.words = (repeat each words)
+/// A command of three words of text.
+package struct RESPTextCommand: RESPCommand {
+    private let first: String
+    private let second: String
+    private let third: String
+
+    package init(_ first: String, _ second: String, _ third: String) {
+        self.first = first
+        self.second = second
+        self.third = third
     }
 
-    @inline(__always)
     package func byteCount(_ limits: RESPLimits) throws(RESPEncodingError) -> Int {
         var size = CommandSize(limits)
-        for word in repeat each words { try size.add(word.respByteCount) }
+        try size.add(first.respByteCount)
+        try size.add(second.respByteCount)
+        try size.add(third.respByteCount)
         return try size.total()
     }
 
-    @inline(__always)
     package func encode(into output: inout OutputSpan<UInt8>) throws(RESPEncodingError) {
-        var count = 0
-        for _ in repeat each words { count += 1 }
-        output.appendHeader(RESPType.array, count)
-        for word in repeat each words { try output.appendWord(word) }
+        output.appendHeader(RESPType.array, 3)
+        try output.appendWord(first)
+        try output.appendWord(second)
+        try output.appendWord(third)
+    }
+}
+
+/// A command of two words and two integers, as those that name a range.
+package struct RESPRangeCommand: RESPCommand {
+    private let name: String
+    private let key: String
+    private let start: Int
+    private let stop: Int
+
+    package init(_ name: String, _ key: String, _ start: Int, _ stop: Int) {
+        self.name = name
+        self.key = key
+        self.start = start
+        self.stop = stop
+    }
+
+    package func byteCount(_ limits: RESPLimits) throws(RESPEncodingError) -> Int {
+        var size = CommandSize(limits)
+        try size.add(name.respByteCount)
+        try size.add(key.respByteCount)
+        try size.add(start.respByteCount)
+        try size.add(stop.respByteCount)
+        return try size.total()
+    }
+
+    package func encode(into output: inout OutputSpan<UInt8>) throws(RESPEncodingError) {
+        output.appendHeader(RESPType.array, 4)
+        try output.appendWord(name)
+        try output.appendWord(key)
+        try output.appendWord(start)
+        try output.appendWord(stop)
     }
 }
 
@@ -87,29 +133,30 @@ package struct RESPWordList: RESPCommand {
     }
 }
 
-/// A command of some words and then a list, as those that take any number of keys or fields.
-package struct RESPWordsThenList<each Word: RESPEncodable, Element: RESPEncodable>: RESPCommand {
-    private let words: (repeat each Word)
-    private let list: [Element]
+/// A command of two words and then a list, as those that take any number of fields of one key.
+package struct RESPKeyAndList: RESPCommand {
+    private let name: String
+    private let key: String
+    private let list: [String]
 
-    @inline(__always)
-    package init(_ words: repeat each Word, then list: [Element]) {
-        self.words = (repeat each words)
+    package init(_ name: String, _ key: String, _ list: [String]) {
+        self.name = name
+        self.key = key
         self.list = list
     }
 
     package func byteCount(_ limits: RESPLimits) throws(RESPEncodingError) -> Int {
         var size = CommandSize(limits)
-        for word in repeat each words { try size.add(word.respByteCount) }
+        try size.add(name.respByteCount)
+        try size.add(key.respByteCount)
         for word in list { try size.add(word.respByteCount) }
         return try size.total()
     }
 
     package func encode(into output: inout OutputSpan<UInt8>) throws(RESPEncodingError) {
-        var count = list.count
-        for _ in repeat each words { count += 1 }
-        output.appendHeader(RESPType.array, count)
-        for word in repeat each words { try output.appendWord(word) }
+        output.appendHeader(RESPType.array, list.count + 2)
+        try output.appendWord(name)
+        try output.appendWord(key)
         for word in list { try output.appendWord(word) }
     }
 }
@@ -120,12 +167,10 @@ private struct CommandSize {
     private var words = 0
     private var bytes = 0
 
-    @inline(__always)
     init(_ limits: RESPLimits) {
         self.limits = limits
     }
 
-    @inline(__always)
     mutating func add(_ byteCount: Int) throws(RESPEncodingError) {
         words += 1
         guard byteCount >= 0, byteCount <= limits.maxBulkBytes else {
@@ -140,7 +185,6 @@ private struct CommandSize {
         }
     }
 
-    @inline(__always)
     func total() throws(RESPEncodingError) -> Int {
         guard words > 0 else { throw RESPEncodingError.emptyCommand }
         guard words <= limits.maxWords else {
@@ -151,7 +195,6 @@ private struct CommandSize {
 }
 
 extension OutputSpan<UInt8> {
-    @inline(__always)
     fileprivate mutating func appendWord(_ word: some RESPEncodable) throws(RESPEncodingError) {
         let byteCount = word.respByteCount
         appendHeader(RESPType.bulkString, byteCount)
@@ -164,7 +207,6 @@ extension OutputSpan<UInt8> {
         append(RESPByte.lf)
     }
 
-    @inline(__always)
     fileprivate mutating func appendHeader(_ type: UInt8, _ number: Int) {
         append(type)
         append(decimal: number)

@@ -31,6 +31,8 @@ public struct RESPDecodingError: Error, Hashable, Sendable, CustomStringConverti
     /// The reason.
     public var description: String { reason }
 
+    /// The same error, told of an array's element.
+    @usableFromInline
     func inElement(_ index: Int) -> RESPDecodingError {
         RESPDecodingError("element \(index): \(reason)")
     }

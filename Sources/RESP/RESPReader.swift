@@ -61,7 +61,7 @@ public struct RESPReader: ~Escapable {
     }
 
     /// Steps over a null, if the next value is one.
-    @inline(__always)
+    @usableFromInline
     package mutating func skipNull() -> Bool {
         // `$-1` and `*-1` are the only values with a minus sign behind a length's type byte.
         guard position + 1 < bytes.count, bytes[position + 1] == RESPByte.minus else { return false }
@@ -84,6 +84,7 @@ public struct RESPReader: ~Escapable {
     /// - Parameter type: what to decode it as.
     /// - Returns: the value.
     /// - Throws: ``RESPDecodingError`` if the value is not of that type.
+    @inlinable
     public mutating func decode<Value: RESPDecodable>(_ type: Value.Type) throws(RESPDecodingError) -> Value {
         try Value(from: &self)
     }

@@ -2,11 +2,11 @@
 ///
 /// Source: the RESP specification, "RESP protocol description".
 package enum RESPType {
-    package static let simpleString = UInt8(ascii: "+")
-    package static let error = UInt8(ascii: "-")
-    package static let integer = UInt8(ascii: ":")
-    package static let bulkString = UInt8(ascii: "$")
-    package static let array = UInt8(ascii: "*")
+    package static var simpleString: UInt8 { UInt8(ascii: "+") }
+    package static var error: UInt8 { UInt8(ascii: "-") }
+    package static var integer: UInt8 { UInt8(ascii: ":") }
+    package static var bulkString: UInt8 { UInt8(ascii: "$") }
+    package static var array: UInt8 { UInt8(ascii: "*") }
 
     /// What a type byte that only RESP3 has stands for.
     static func resp3Name(_ type: UInt8) -> String? {
@@ -32,9 +32,9 @@ package enum RESPType {
     }
 }
 
-enum RESPByte {
-    static let cr = UInt8(ascii: "\r")
-    static let lf = UInt8(ascii: "\n")
-    static let zero = UInt8(ascii: "0")
-    static let minus = UInt8(ascii: "-")
+package enum RESPByte {
+    package static var cr: UInt8 { UInt8(ascii: "\r") }
+    package static var lf: UInt8 { UInt8(ascii: "\n") }
+    package static var zero: UInt8 { UInt8(ascii: "0") }
+    package static var minus: UInt8 { UInt8(ascii: "-") }
 }

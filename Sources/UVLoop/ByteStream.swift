@@ -199,17 +199,11 @@ package protocol ByteStreamDelegate: AnyObject {
 
     // MARK: Write
 
-    /// Gathers what `fill` writes, at most `byteCount` bytes, for the end of this turn.
-    ///
-    /// If `fill` throws, nothing is.
-    @inline(__always)
-    package func send<Failure: Error>(
-        _ byteCount: Int,
-        _ fill: (inout OutputSpan<UInt8>) throws(Failure) -> Void
-    ) throws(Failure) {
+    /// Gathers what `fill` writes, at most `byteCount` bytes, for the end of this turn; nothing, if it returns false.
+    package func send(_ byteCount: Int, _ fill: (inout OutputSpan<UInt8>) -> Bool) {
         let output = outputOfThisTurn()
         let before = output.count
-        try output.append(byteCount, fill)
+        output.append(byteCount, fill)
         gatheredMore(output.count - before)
     }
 

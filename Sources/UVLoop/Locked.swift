@@ -1,15 +1,16 @@
-import Glibc
+public import Glibc
 
 /// A value behind a lock.
 ///
 /// The standard library's `Mutex` would do, but for one thing: ThreadSanitizer cannot see it on Linux, and reports every
 /// access under it as a race. A POSIX mutex costs the same here, and the sanitizer knows it.
-@safe package final class Locked<Value>: @unchecked Sendable {
+@_spi(Driver) @safe public final class Locked<Value>: @unchecked Sendable {
     // Safe to share: `value` is touched with the mutex held, and nowhere else.
-    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
-    private var value: Value
+    @usableFromInline let mutex: UnsafeMutablePointer<pthread_mutex_t>
+    @usableFromInline var value: Value
 
-    package init(_ value: sending Value) {
+    /// Puts the value behind a lock of its own.
+    public init(_ value: sending Value) {
         self.value = value
         unsafe mutex = .allocate(capacity: 1)
         // The default attributes of an ordinary mutex; this cannot fail on Linux.
@@ -25,8 +26,8 @@ import Glibc
     /// Runs `body` with the lock held.
     ///
     /// It must be short, and must not come back here.
-    @inline(__always)
-    package func withLock<Result, Failure: Error>(
+    @inlinable
+    public func withLock<Result, Failure: Error>(
         _ body: (inout Value) throws(Failure) -> Result
     ) throws(Failure) -> Result {
         unsafe pthread_mutex_lock(mutex)

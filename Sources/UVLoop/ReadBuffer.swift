@@ -4,10 +4,11 @@ import Glibc
 ///
 /// Bytes once received are never changed while anyone else holds the buffer: only the part behind them is written, and
 /// the buffer is moved, grown or used again only by a sole owner.
-@safe package final class ReadBuffer: @unchecked Sendable {
+@_spi(Driver) @safe public final class ReadBuffer: @unchecked Sendable {
     // Safe to share: readers see bytes that were complete before they got the reference, and nobody changes those.
-    private var memory: UnsafeMutableRawPointer
-    package private(set) var capacity: Int
+    @usableFromInline var memory: UnsafeMutableRawPointer
+    /// How many bytes it can hold.
+    public internal(set) var capacity: Int
 
     init(capacity: Int) {
         self.capacity = capacity
@@ -19,8 +20,8 @@ import Glibc
     }
 
     /// Reads the bytes at `range`, which must have been received.
-    @inline(__always)
-    package func withBytes<Result, Failure: Error>(
+    @inlinable
+    public func withBytes<Result, Failure: Error>(
         _ range: Range<Int>,
         _ body: (Span<UInt8>) throws(Failure) -> Result
     ) throws(Failure) -> Result {
@@ -31,6 +32,12 @@ import Glibc
             count: range.count
         )
         return try unsafe body(bytes.span)
+    }
+
+    /// One byte that has been received.
+    @inlinable
+    public func byte(at index: Int) -> UInt8 {
+        withBytes(index..<(index + 1)) { $0[0] }
     }
 
     /// The memory from `offset` on, for libuv to fill before anything else touches the buffer.

@@ -18,14 +18,8 @@ import Glibc
 
     package var isEmpty: Bool { count == 0 }
 
-    /// Appends what `fill` writes, at most `byteCount` bytes.
-    ///
-    /// If `fill` throws, nothing has been appended.
-    @inline(__always)
-    package func append<Failure: Error>(
-        _ byteCount: Int,
-        _ fill: (inout OutputSpan<UInt8>) throws(Failure) -> Void
-    ) throws(Failure) {
+    /// Appends what `fill` writes, at most `byteCount` bytes; nothing, if `fill` returns false.
+    package func append(_ byteCount: Int, _ fill: (inout OutputSpan<UInt8>) -> Bool) {
         reserve(byteCount)
         // `reserve` made the room, and the span cannot leave `fill`.
         let room = unsafe UnsafeMutableBufferPointer(
@@ -33,8 +27,9 @@ import Glibc
             count: byteCount
         )
         var output = unsafe OutputSpan(buffer: room, initializedCount: 0)
-        try fill(&output)
-        count += unsafe output.finalize(for: room)
+        let isWanted = fill(&output)
+        let written = unsafe output.finalize(for: room)
+        if isWanted { count += written }
     }
 
     /// Appends bytes of another buffer.

@@ -1,4 +1,4 @@
-import AsyncIO
+@_spi(Driver) import AsyncIO
 import TestSupport
 import Testing
 import UVLoop

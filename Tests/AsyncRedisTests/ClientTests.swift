@@ -1,3 +1,4 @@
+@_spi(Driver) import AsyncIO
 import TestSupport
 import Testing
 

@@ -1,5 +1,5 @@
 import Dispatch
-import UVLoop
+@_spi(Driver) import UVLoop
 
 /// Something that happens once, for tasks to wait for and threads to open.
 public final class Gate: Sendable {

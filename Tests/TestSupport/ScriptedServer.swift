@@ -1,6 +1,6 @@
 import Foundation
 import Glibc
-import UVLoop
+@_spi(Driver) import UVLoop
 
 /// A server on loopback that does to each connection what a test's script says, on a thread of its own with blocking I/O.
 public final class ScriptedServer: Sendable {
@@ -40,7 +40,11 @@ public final class ScriptedServer: Sendable {
         var index = 0
         while true {
             let descriptor = accept(listener, nil, nil)
-            guard descriptor >= 0 else { return }
+            guard descriptor >= 0 else {
+                // Closed by the thread that accepts, or its next `accept` could meet the number's next owner.
+                _ = Glibc.close(listener)
+                return
+            }
             let connection = ServerConnection(descriptor, index: index)
             index += 1
             connections.withLock { $0.append(connection) }
@@ -60,8 +64,7 @@ public final class ScriptedServer: Sendable {
     /// Stops listening and ends every connection.
     public func stop() {
         _ = shutdown(listener, Int32(SHUT_RDWR))
-        _ = Glibc.close(listener)
-        for connection in connections.withLock({ $0 }) { connection.close() }
+        for connection in connections.withLock({ $0 }) { connection.interrupt() }
     }
 
     /// A port that nobody listens on: it was bound a moment ago and has been closed.
@@ -78,9 +81,7 @@ public struct ScriptedServerError: Error {
     let number: Int32
 }
 
-/// The server's end of one connection.
-///
-/// Its script's thread uses it; `close` may be called from any thread.
+/// The server's end of one connection, for its script's thread; `interrupt` may be called from any thread.
 public final class ServerConnection: @unchecked Sendable {
     // Safe to share: `buffer` belongs to the script's thread, the descriptor is closed once under the lock.
     /// Which connection of the server this is, from 0.
@@ -195,6 +196,13 @@ public final class ServerConnection: @unchecked Sendable {
             isClosed = true
             _ = Glibc.shutdown(descriptor, Int32(SHUT_RDWR))
             _ = Glibc.close(descriptor)
+        }
+    }
+
+    /// Ends the connection for a script that may be reading from it; the descriptor stays its own until it returns.
+    func interrupt() {
+        isClosed.withLock { isClosed in
+            if !isClosed { _ = Glibc.shutdown(descriptor, Int32(SHUT_RDWR)) }
         }
     }
 
