@@ -51,6 +51,8 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
     private(set) var waitingBytes = 0
     /// How many in `waiting` are tombstones.
     private var waitingTombstones = 0
+    private var wireSweep = Sweep()
+    private var waitingSweep = Sweep()
 
     init(maxWaiting: Int, maxQueuedBytes: Int) {
         self.maxWaiting = maxWaiting
@@ -128,6 +130,7 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
     /// The caller holds a permit for it.
     mutating func promoteNext(position: UInt64) -> NextWaiting {
         guard mayPromote, var slot = waiting.popFirst() else { return .none }
+        waitingSweep.departedOne()
         waitingBytes -= slot.byteCount
         if slot.waiter == nil {
             waitingTombstones -= 1
@@ -186,6 +189,7 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
             guard let slot = wire.first, slot.position < bytesHandedOver, let slot = wire.popFirst() else {
                 return .unsolicited
             }
+            wireSweep.departedOne()
             if let waiter = slot.waiter { return .deliver(waiter) }
             return .discard
         case .greeting(let repliesLeft):
@@ -223,10 +227,13 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
     /// A command that waits is never sent then. One that was handed to the socket keeps its place and its permit. One in
     /// between leaves the wire whole; `takeBack` names its bytes, in an order in which they can be taken back one by one.
     ///
+    /// - Parameter limit: how many commands to look at on the wire, and how many of those that wait. The next call goes on
+    ///   where this one stopped, so that a long queue costs each call no more than a short one.
     /// - Returns: the commands ended, and how many permits that set free.
     mutating func expire(
         now: UInt64,
         bytesHandedOver: UInt64,
+        atMost limit: Int = .max,
         isCancelled: (Waiter) -> Bool
     ) -> (ended: [Expired], permitsFreed: Int) {
         func end(of slot: Slot) -> (Waiter, EarlyEnd)? {
@@ -236,32 +243,49 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
         }
 
         var ended: [Expired] = []
-        var unsent: [Int] = []
-        for index in 0..<wire.count {
-            guard let (waiter, reason) = end(of: wire[index]) else { continue }
+        var unsent: [(index: Int, waiter: Waiter, end: EarlyEnd)] = []
+        for index in wireSweep.next(limit, of: wire.count) {
             let slot = wire[index]
+            guard let (waiter, reason) = end(of: slot) else { continue }
             if slot.position >= bytesHandedOver {
-                unsent.append(index)
+                unsent.append((index, waiter, reason))
             } else {
                 wire[index].waiter = nil
                 ended.append(Expired(waiter: waiter, end: reason, outcome: .indeterminate, takeBack: nil))
             }
         }
         // From the last to the first, so that neither places nor positions of those still to go are disturbed.
-        for index in unsent.reversed() {
-            guard let (waiter, reason) = end(of: wire[index]) else { continue }
+        for (index, waiter, reason) in unsent.reversed() {
             let slot = wire.remove(at: index)
             for later in index..<wire.count { wire[later].position -= UInt64(slot.byteCount) }
             let bytes = slot.position..<(slot.position + UInt64(slot.byteCount))
             ended.append(Expired(waiter: waiter, end: reason, outcome: .notSent, takeBack: bytes))
         }
-        for index in 0..<waiting.count {
+        for index in waitingSweep.next(limit, of: waiting.count) {
             guard let (waiter, reason) = end(of: waiting[index]) else { continue }
             waiting[index].waiter = nil
             waitingTombstones += 1
             ended.append(Expired(waiter: waiter, end: reason, outcome: .notSent, takeBack: nil))
         }
         return (ended, unsent.count)
+    }
+
+    /// Goes round a queue in pieces, while elements leave at its head.
+    private struct Sweep {
+        /// How many elements have left.
+        private var departed = 0
+        /// Where the next piece begins, counted from the first element there ever was.
+        private var cursor = 0
+
+        mutating func departedOne() { departed &+= 1 }
+
+        mutating func next(_ limit: Int, of count: Int) -> Range<Int> {
+            var start = max(0, cursor &- departed)
+            if start >= count { start = 0 }
+            let end = start + min(limit, count - start)
+            cursor = departed &+ end
+            return start..<end
+        }
     }
 
     // MARK: The end

@@ -39,6 +39,8 @@ final class RedisConnection: @unchecked Sendable {
 
     /// How often deadlines, cancellations and liveness are looked at while commands are under way.
     private static let tickMilliseconds: UInt64 = 10
+    /// How many commands on the wire, and how many that wait, are looked at in one tick.
+    private static let maxSweep = 8192
 
     init(
         core: LoopCore,
@@ -388,6 +390,7 @@ final class RedisConnection: @unchecked Sendable {
         let (ended, permitsFreed) = machine.expire(
             now: now,
             bytesHandedOver: stream?.bytesHandedOver ?? 0,
+            atMost: Self.maxSweep,
             isCancelled: { $0.isCancelled }
         )
         for command in ended {
@@ -461,7 +464,6 @@ final class RedisConnection: @unchecked Sendable {
         stream = nil
         ticker?.close()
         ticker = nil
-        isTicking = true
         held = WriteBuffer()
         heldStart = 0
 

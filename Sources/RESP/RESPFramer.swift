@@ -34,12 +34,6 @@ package struct RESPFramer {
         self.limits = limits
     }
 
-    /// Whether a reply has begun and is not complete.
-    package var isInsideReply: Bool { scanned > 0 }
-
-    /// How many bytes the current reply has at least, as far as it is known.
-    package var knownReplyBytes: Int { max(scanned, bulkEnd + 2) }
-
     /// Scans on.
     ///
     /// - Parameter bytes: everything received from the current reply's first byte on: what earlier calls were given

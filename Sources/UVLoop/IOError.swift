@@ -35,6 +35,5 @@ public struct IOError: Error, Hashable, Sendable, CustomStringConvertible {
     package static var cancelled: IOError { IOError(UV_ECANCELED.rawValue) }
     package static var timedOut: IOError { IOError(UV_ETIMEDOUT.rawValue) }
     package static var nameNotFound: IOError { IOError(UV_EAI_NONAME.rawValue) }
-    package static var invalidArgument: IOError { IOError(UV_EINVAL.rawValue) }
     package static var loopShutDown: IOError { IOError(UV_ESHUTDOWN.rawValue) }
 }

@@ -49,8 +49,9 @@ package final class StreamConnector {
         deadline = driver.now + timeoutMilliseconds * 1_000_000
     }
 
+    /// Begins to connect.
     package func start() {
-        timer = LoopTimer(on: driver, fired: { [self] in timedOut() })
+        makeTimer()
         switch target {
         case .unix(let path):
             tryOne(named: path) { connected throws(IOError) in
@@ -64,6 +65,17 @@ package final class StreamConnector {
                 resolve(host, port)
             }
         }
+    }
+
+    /// Begins with addresses that need no lookup.
+    func start(with addresses: [SocketAddress]) {
+        makeTimer()
+        candidates = addresses[...]
+        tryNext(after: nil)
+    }
+
+    private func makeTimer() {
+        timer = LoopTimer(on: driver, fired: { [self] in timedOut() })
     }
 
     /// Gives up without a word.

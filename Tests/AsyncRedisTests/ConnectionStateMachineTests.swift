@@ -163,6 +163,28 @@ import Testing
         #expect(machine.expire(now: 150, bytesHandedOver: 20, { _ in false }).ended.isEmpty, "each ends once")
     }
 
+    @Test func aSweepInPiecesComesRoundToEverybody() {
+        let machine = ready()
+        for number in 0..<10 {
+            machine.sent(number, byteCount: 10, deadline: 5, position: UInt64(number * 10))
+        }
+        var ended: [Int] = []
+        for _ in 0..<2 {
+            ended += machine.expire(now: 5, bytesHandedOver: 100, atMost: 3, { _ in false }).ended.map(
+                \.waiter
+            )
+        }
+        #expect(ended == [0, 1, 2, 3, 4, 5])
+        // Two leave at the head: the sweep goes on behind the ones it has seen.
+        for _ in 0..<2 { #expect(machine.reply() == "discard") }
+        for _ in 0..<2 {
+            ended += machine.expire(now: 5, bytesHandedOver: 100, atMost: 3, { _ in false }).ended.map(
+                \.waiter
+            )
+        }
+        #expect(ended == Array(0..<10))
+    }
+
     @Test func closingRefusesNewcomersAndDrains() {
         let machine = ready()
         machine.sent(1, byteCount: 10, deadline: .max, position: 0)
@@ -264,9 +286,10 @@ private final class Subject {
     func expire(
         now: UInt64,
         bytesHandedOver: UInt64,
+        atMost limit: Int = .max,
         _ isCancelled: (Int) -> Bool
     ) -> (ended: [ConnectionStateMachine<Int>.Expired], permitsFreed: Int) {
-        machine.expire(now: now, bytesHandedOver: bytesHandedOver, isCancelled: isCancelled)
+        machine.expire(now: now, bytesHandedOver: bytesHandedOver, atMost: limit, isCancelled: isCancelled)
     }
 
     func close() -> String {

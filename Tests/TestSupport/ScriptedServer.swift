@@ -14,25 +14,7 @@ public final class ScriptedServer: Sendable {
     /// - Parameter script: called for each connection, on that connection's own thread. The connection is closed when it
     ///   returns.
     public init(_ script: @escaping @Sendable (ServerConnection) -> Void) throws {
-        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        guard listener >= 0 else { throw ScriptedServerError(call: "socket", number: errno) }
-        self.listener = listener
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        let size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        // The address outlives each call, and every address begins as `sockaddr` does.
-        let bound = unsafe withUnsafeMutablePointer(to: &address) { address in
-            unsafe address.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                var size = size
-                guard unsafe bind(listener, address, size) == 0, listen(listener, 1024) == 0 else {
-                    return false
-                }
-                return unsafe getsockname(listener, address, &size) == 0
-            }
-        }
-        guard bound else { throw ScriptedServerError(call: "bind", number: errno) }
-        port = Int(UInt16(bigEndian: address.sin_port))
+        (listener, port) = try listenOnLoopback(backlog: 1024)
         Thread.detachNewThread { [self] in acceptAll(script) }
     }
 
@@ -231,15 +213,66 @@ public enum RawConnection {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         guard descriptor >= 0 else { return false }
         defer { _ = Glibc.close(descriptor) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        address.sin_port = UInt16(port).bigEndian
-        // Every address begins as `sockaddr` does; it outlives the call.
-        return unsafe withUnsafePointer(to: address) { address in
-            unsafe address.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                unsafe connect(descriptor, address, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+        return connectToLoopback(descriptor, port: port)
+    }
+}
+
+/// A port whose queue of connections is full: a further connection gets no answer.
+public final class SilentListener: Sendable {
+    /// The port.
+    public let port: Int
+    private let descriptors: [Int32]
+
+    /// Opens the port and fills its queue.
+    public init() throws {
+        let (listener, port) = try listenOnLoopback(backlog: 0)
+        self.port = port
+        var descriptors = [listener]
+        for _ in 0..<4 {
+            let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
+            _ = connectToLoopback(descriptor, port: port)
+            descriptors.append(descriptor)
+        }
+        self.descriptors = descriptors
+    }
+
+    deinit {
+        for descriptor in descriptors { _ = Glibc.close(descriptor) }
+    }
+}
+
+/// A listening socket on a free port of loopback.
+private func listenOnLoopback(backlog: Int32) throws -> (descriptor: Int32, port: Int) {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    guard descriptor >= 0 else { throw ScriptedServerError(call: "socket", number: errno) }
+    var address = loopback(port: 0)
+    // The address outlives each call, and every address begins as `sockaddr` does.
+    let isListening = unsafe withUnsafeMutablePointer(to: &address) { address in
+        unsafe address.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+            var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+            guard unsafe bind(descriptor, address, size) == 0, listen(descriptor, backlog) == 0 else {
+                return false
             }
+            return unsafe getsockname(descriptor, address, &size) == 0
         }
     }
+    guard isListening else { throw ScriptedServerError(call: "bind", number: errno) }
+    return (descriptor, Int(UInt16(bigEndian: address.sin_port)))
+}
+
+private func connectToLoopback(_ descriptor: Int32, port: Int) -> Bool {
+    // Every address begins as `sockaddr` does; it outlives the call.
+    unsafe withUnsafePointer(to: loopback(port: port)) { address in
+        unsafe address.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+            unsafe connect(descriptor, address, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+        }
+    }
+}
+
+private func loopback(port: Int) -> sockaddr_in {
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    address.sin_port = UInt16(port).bigEndian
+    return address
 }

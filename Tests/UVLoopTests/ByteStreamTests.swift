@@ -1,0 +1,244 @@
+import TestSupport
+import Testing
+
+@_spi(Driver) @testable import UVLoop
+
+/// Streams and the connector against a scripted server.
+@Suite struct ByteStreamTests {
+    private let loop = EventLoop(name: "stream-test")
+
+    /// Connects on the loop; what comes back stays there.
+    private func connect(
+        _ target: StreamTarget,
+        candidates: [SocketAddress]? = nil,
+        timeout: UInt64 = 5000,
+        _ connected: @escaping @Sendable (Result<ByteStream, ConnectFailure>) -> Void
+    ) {
+        loop.post { [core = loop.core] in
+            let connector = StreamConnector(
+                on: core.driver,
+                to: target,
+                timeoutMilliseconds: timeout,
+                completion: connected
+            )
+            if let candidates { connector.start(with: candidates) } else { connector.start() }
+        }
+    }
+
+    /// Collects what comes, in the order it comes.
+    private final class Listener: ByteStreamDelegate, @unchecked Sendable {
+        // Safe to share: touched on the loop only, but for the gate and what is collected.
+        let received = Collected<[UInt8]>([])
+        let ended = Gate()
+        let failure = Collected<IOError?>(nil)
+        var stream: ByteStream?
+        /// How many bytes to leave unconsumed at each call, as if they were the start of something.
+        var holdBack = 0
+
+        func streamReceived(_ buffer: ReadBuffer, _ bytes: Range<Int>) -> Int {
+            let consumed = max(0, bytes.count - holdBack)
+            let taken = buffer.withBytes(bytes.lowerBound..<(bytes.lowerBound + consumed)) { span in
+                span.indices.map { span[$0] }
+            }
+            received.update { $0 += taken }
+            return consumed
+        }
+
+        func streamEnded(_ failure: IOError?) {
+            self.failure.update { $0 = failure }
+            stream = nil
+            ended.open()
+        }
+    }
+
+    @Test func everyAddressIsTriedInTurn() async throws {
+        let server = try ScriptedServer { connection in _ = connection.readSome() }
+        let closed = try ScriptedServer.closedPort()
+        let candidates = [
+            try #require(SocketAddress(literal: "127.0.0.1", port: UInt16(closed))),
+            // On Linux connecting to port 0 is refused as well.
+            try #require(SocketAddress(literal: "::1", port: UInt16(closed))),
+            try #require(SocketAddress(literal: "127.0.0.1", port: UInt16(server.port))),
+        ]
+        let isConnected = Collected<Bool?>(nil)
+        let done = Gate()
+        connect(.tcp(host: "many", port: 1), candidates: candidates) { result in
+            if case .success(let stream) = result {
+                stream.close()
+                isConnected.update { $0 = true }
+            }
+            done.open()
+        }
+        await done.wait()
+        #expect(isConnected.value == true)
+        server.stop()
+        await loop.shutdown()
+    }
+
+    @Test func whenAllAddressesFailEachIsNamed() async throws {
+        let closed = UInt16(try ScriptedServer.closedPort())
+        let candidates = [
+            try #require(SocketAddress(literal: "127.0.0.1", port: closed)),
+            try #require(SocketAddress(literal: "127.0.0.2", port: closed)),
+        ]
+        let failure = Collected<ConnectFailure?>(nil)
+        let done = Gate()
+        connect(.tcp(host: "many", port: 1), candidates: candidates) { result in
+            if case .failure(let error) = result { failure.update { $0 = error } }
+            done.open()
+        }
+        await done.wait()
+        #expect(failure.value?.attempts.map(\.address) == ["127.0.0.1", "127.0.0.2"])
+        #expect(failure.value?.cause.name == "ECONNREFUSED")
+        await loop.shutdown()
+    }
+
+    @Test func aSilentAddressLeavesTimeForTheNext() async throws {
+        let server = try ScriptedServer { connection in _ = connection.readSome() }
+        // A listener whose queue is full answers no further connection: that is what a silent address looks like.
+        let silent = try SilentListener()
+        let candidates = [
+            try #require(SocketAddress(literal: "127.0.0.1", port: UInt16(silent.port))),
+            try #require(SocketAddress(literal: "127.0.0.1", port: UInt16(server.port))),
+        ]
+        let isConnected = Collected(false)
+        let done = Gate()
+        connect(.tcp(host: "many", port: 1), candidates: candidates, timeout: 200) { result in
+            if case .success(let stream) = result {
+                stream.close()
+                isConnected.update { $0 = true }
+            }
+            done.open()
+        }
+        await done.wait()
+        #expect(isConnected.value)
+        server.stop()
+        await loop.shutdown()
+    }
+
+    @Test func onlySilentAddressesTimeOut() async throws {
+        let silent = try SilentListener()
+        let failure = Collected<ConnectFailure?>(nil)
+        let done = Gate()
+        connect(.tcp(host: "127.0.0.1", port: UInt16(silent.port)), timeout: 50) { result in
+            if case .failure(let error) = result { failure.update { $0 = error } }
+            done.open()
+        }
+        await done.wait()
+        #expect(failure.value?.cause == .timedOut)
+        await loop.shutdown()
+    }
+
+    @Test(arguments: [0, 1, 5, 1000, 70_000])
+    func bytesComeInOrderWhateverIsHeldBack(holdBack: Int) async throws {
+        let sent = (0..<500_000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+        let server = try ScriptedServer { connection in connection.write(sent, chunk: 3333) }
+        let listener = Listener()
+        connect(.tcp(host: "127.0.0.1", port: UInt16(server.port))) { result in
+            guard case .success(let stream) = result else { return listener.ended.open() }
+            listener.holdBack = holdBack
+            listener.stream = stream
+            stream.delegate = listener
+            try? stream.startReading()
+        }
+        await listener.ended.wait()
+        #expect(listener.failure.value == nil)
+        #expect(listener.received.value == Array(sent.dropLast(holdBack)))
+        server.stop()
+        await loop.shutdown()
+    }
+
+    @Test func aPeerThatReadsLateGetsEverythingWhileItsBytesAreRead() async throws {
+        let mayRead = Gate()
+        let total = Collected(0)
+        let server = try ScriptedServer { connection in
+            // Writes without reading: the client must go on reading while its own write is stuck.
+            connection.write([UInt8](repeating: 1, count: 4 << 20))
+            mayRead.waitOnThread()
+            while let bytes = connection.readSome() {
+                let count = bytes.count
+                if total.update({
+                    $0 += count; return $0
+                }) == 16 << 20 {
+                    break
+                }
+            }
+        }
+        let listener = Listener()
+        connect(.tcp(host: "127.0.0.1", port: UInt16(server.port))) { result in
+            guard case .success(let stream) = result else { return listener.ended.open() }
+            listener.stream = stream
+            stream.delegate = listener
+            try? stream.startReading()
+            let block = [UInt8](repeating: 2, count: 1 << 20)
+            for _ in 0..<16 {
+                stream.send(block.count) { output in
+                    for byte in block { output.append(byte) }
+                    return true
+                }
+            }
+        }
+        #expect(await eventually { listener.received.value.count == 4 << 20 })
+        mayRead.open()
+        await listener.ended.wait()
+        #expect(total.value == 16 << 20)
+        server.stop()
+        await loop.shutdown()
+    }
+
+    @Test func aFillThatChangesItsMindLeavesNothing() async throws {
+        let server = try ScriptedServer { connection in
+            while let bytes = connection.readSome() { connection.write(bytes) }
+        }
+        let listener = Listener()
+        connect(.tcp(host: "127.0.0.1", port: UInt16(server.port))) { result in
+            guard case .success(let stream) = result else { return listener.ended.open() }
+            listener.stream = stream
+            stream.delegate = listener
+            try? stream.startReading()
+            for (byte, isWanted) in [(1, true), (2, false), (3, true)] as [(UInt8, Bool)] {
+                stream.send(1) { output in
+                    output.append(byte)
+                    return isWanted
+                }
+            }
+            // Taken back before the turn's end: never written.
+            stream.takeBack(1..<2)
+        }
+        #expect(await eventually { listener.received.value == [1] })
+        server.stop()
+        await listener.ended.wait()
+        await loop.shutdown()
+    }
+
+    @Test func theLoopsShutdownEndsStreamsAndConnectors() async throws {
+        let server = try ScriptedServer { connection in _ = connection.readSome() }
+        let silent = try SilentListener()
+        let listener = Listener()
+        let reading = Gate()
+        connect(.tcp(host: "127.0.0.1", port: UInt16(server.port))) { result in
+            guard case .success(let stream) = result else { return }
+            listener.stream = stream
+            stream.delegate = listener
+            try? stream.startReading()
+            reading.open()
+        }
+        await reading.wait()
+        let cause = Collected<IOError?>(nil)
+        connect(.tcp(host: "127.0.0.1", port: UInt16(silent.port))) { result in
+            if case .failure(let failure) = result { cause.update { $0 = failure.cause } }
+        }
+        await loop.run {}
+        await loop.shutdown()
+        #expect(listener.failure.value == .loopShutDown)
+        #expect(cause.value == .loopShutDown)
+        server.stop()
+    }
+
+    @Test func addressesAreReadAndPrinted() {
+        #expect(SocketAddress(literal: "127.0.0.1", port: 1)?.description == "127.0.0.1")
+        #expect(SocketAddress(literal: "::1", port: 1)?.description == "::1")
+        #expect(SocketAddress(literal: "localhost", port: 1) == nil)
+        #expect(SocketAddress(literal: "127.0.0.1.5", port: 1) == nil)
+    }
+}
