@@ -48,26 +48,24 @@ extension RESPDecodable {
 }
 
 extension String: RESPDecodable {
-    /// Reads a bulk string or a simple string.
+    /// Reads a bulk string, a simple string, a verbatim string's text, or a big number's digits.
     ///
     /// - Throws: ``RESPDecodingError`` for any other type, and if the bytes are not UTF-8: read them as `[UInt8]`.
     public init(from reader: inout RESPReader) throws(RESPDecodingError) {
-        let item = try reader.next()
+        let item = try reader.nextValue()
         switch item {
-        case .bulkString(let range), .simpleString(let range):
-            guard let text = String(validating: reader.bytes(range)) else {
-                throw RESPDecodingError("a string of \(range.count) bytes is not UTF-8: read it as [UInt8]")
-            }
-            self = text
-        default:
-            throw reader.mismatch(item, "a string")
+        case .bulkString(let range), .simpleString(let range), .bigNumber(let range): self = try Self.text(range, reader)
+        case .verbatimString(let range): self = try Self.text((range.lowerBound + 4)..<range.upperBound, reader)
+        default: throw reader.mismatch(item, "a string")
         }
     }
 
     @inline(__always)
-    private init?(validating bytes: Span<UInt8>) {
-        guard let text = try? UTF8Span(validating: bytes) else { return nil }
-        self = String(copying: text)
+    private static func text(_ range: Range<Int>, _ reader: borrowing RESPReader) throws(RESPDecodingError) -> String {
+        guard let text = try? UTF8Span(validating: reader.bytes(range)) else {
+            throw RESPDecodingError("a string of \(range.count) bytes is not UTF-8: read it as [UInt8]")
+        }
+        return String(copying: text)
     }
 }
 
@@ -78,6 +76,27 @@ extension Array: RESPDecodable where Element: RESPDecodable {
     @inlinable
     public init(from reader: inout RESPReader) throws(RESPDecodingError) {
         self = try Element.decodeArray(from: &reader)
+    }
+}
+
+extension Dictionary: RESPDecodable where Key: RESPDecodable, Value: RESPDecodable {
+    /// Reads a map, or an array of keys and values in turn, as RESP2 sends maps.
+    ///
+    /// Of a key that comes twice the last value counts.
+    ///
+    /// - Throws: ``RESPDecodingError`` if the value, or any key or value in it, is of another type.
+    @inlinable
+    public init(from reader: inout RESPReader) throws(RESPDecodingError) {
+        let count = try reader.decodeMapHead()
+        self.init(minimumCapacity: count)
+        for index in 0..<count {
+            do throws(RESPDecodingError) {
+                let key = try Key(from: &reader)
+                self[key] = try Value(from: &reader)
+            } catch {
+                throw error.inElement(index)
+            }
+        }
     }
 }
 
@@ -92,26 +111,28 @@ extension Optional: RESPDecodable where Wrapped: RESPDecodable {
 }
 
 extension Bool: RESPDecodable {
-    /// Reads the integer 0 or 1.
+    /// Reads a boolean, or the integer 0 or 1.
     ///
     /// - Throws: ``RESPDecodingError`` for any other value.
     public init(from reader: inout RESPReader) throws(RESPDecodingError) {
-        let item = try reader.next()
+        let item = try reader.nextValue()
         switch item {
+        case .boolean(let value): self = value
         case .integer(0): self = false
         case .integer(1): self = true
-        default: throw reader.mismatch(item, "the integer 0 or 1")
+        default: throw reader.mismatch(item, "a boolean, or the integer 0 or 1")
         }
     }
 }
 
 extension Double: RESPDecodable {
-    /// Reads a bulk string or simple string that is a number, as RESP2 sends doubles, or an integer.
+    /// Reads a double, a bulk string or simple string that is a number, as RESP2 sends doubles, or an integer.
     ///
     /// - Throws: ``RESPDecodingError`` for any other value.
     public init(from reader: inout RESPReader) throws(RESPDecodingError) {
-        let item = try reader.next()
+        let item = try reader.nextValue()
         switch item {
+        case .double(let range): self = reader.double(range)
         case .bulkString(let range), .simpleString(let range):
             guard let value = Double(String(repairing: reader.bytes(range))) else {
                 throw reader.mismatch(item, "a number")
@@ -133,7 +154,7 @@ extension RESPDecodable where Self: FixedWidthInteger {
     ///
     /// - Throws: ``RESPDecodingError`` for any other value, and for an integer that the type cannot hold.
     public init(from reader: inout RESPReader) throws(RESPDecodingError) {
-        let item = try reader.next()
+        let item = try reader.nextValue()
         let value: Int64?
         switch item {
         case .integer(let integer): value = integer
@@ -162,9 +183,12 @@ extension UInt16: RESPDecodable {}
 extension UInt8: RESPDecodable {
     /// Reads the bytes of a bulk string or simple string.
     public static func decodeArray(from reader: inout RESPReader) throws(RESPDecodingError) -> [UInt8] {
-        let item = try reader.next()
+        let item = try reader.nextValue()
         switch item {
-        case .bulkString(let range), .simpleString(let range): return Array(copying: reader.bytes(range))
+        case .bulkString(let range), .simpleString(let range), .bigNumber(let range):
+            return Array(copying: reader.bytes(range))
+        case .verbatimString(let range):
+            return Array(copying: reader.bytes((range.lowerBound + 4)..<range.upperBound))
         default: throw reader.mismatch(item, "a string of bytes")
         }
     }

@@ -6,8 +6,8 @@
 /// while let reply = try decoder.next() { … }
 /// ```
 ///
-/// It knows nothing of sockets. It speaks RESP2 and refuses RESP3's type bytes by name. Memory follows the bytes given to
-/// it, never what they declare.
+/// It knows nothing of sockets. Which version is spoken is given to it: RESP2 refuses RESP3's type bytes by name. Memory
+/// follows the bytes given to it, never what they declare.
 public struct RESPDecoder: Sendable {
     private var framer: RESPFramer
     private var bytes: [UInt8] = []
@@ -16,9 +16,11 @@ public struct RESPDecoder: Sendable {
 
     /// Makes a decoder.
     ///
-    /// - Parameter limits: what it accepts.
-    public init(limits: RESPLimits = .default) {
-        framer = RESPFramer(limits: limits)
+    /// - Parameters:
+    ///   - version: which version of the protocol is spoken.
+    ///   - limits: what it accepts.
+    public init(version: RESPVersion = .resp2, limits: RESPLimits = .default) {
+        framer = RESPFramer(version: version, limits: limits)
     }
 
     /// Adds bytes from the stream.

@@ -1,25 +1,26 @@
 /// Finds where one reply ends and the next begins, and checks every byte of the protocol on the way.
 ///
-/// It keeps its place between calls, so bytes may be cut anywhere and none is scanned twice because of a cut. Arrays are
+/// It keeps its place between calls, so bytes may be cut anywhere and none is scanned twice because of a cut. Aggregates are
 /// followed on an explicit stack whose depth is limited; nothing is reserved for what a header declares.
 ///
 /// Source: the RESP specification; strictness as in hiredis `read.c`.
 package struct RESPFramer {
-    private let limits: RESPLimits
+    let version: RESPVersion
+    let limits: RESPLimits
 
     /// Bytes of the current reply that have been scanned.
     private var scanned = 0
     /// Where the line that is being scanned begins, from the current reply's first byte.
-    private var lineStart = 0
+    private(set) var lineStart = 0
     /// Whether that line has a CR or LF that does not end it.
-    private var lineHasStray = false
+    private(set) var lineHasStray = false
     /// Where the bulk string that is being skipped ends, before its CR LF; negative between bulk strings.
     private var bulkEnd = -1
 
     /// Elements that are still to come on this level, the one being scanned included.
     private var remaining = 1
     /// The same for the levels above, outermost first.
-    private var outer: [Int] = []
+    private(set) var outer: [Int] = []
 
     /// Where the current reply begins in the whole stream.
     private var replyOffset: UInt64 = 0
@@ -30,7 +31,8 @@ package struct RESPFramer {
         package private(set) var bytesSearched = 0
     #endif
 
-    package init(limits: RESPLimits = .default) {
+    package init(version: RESPVersion = .resp2, limits: RESPLimits = .default) {
+        self.version = version
         self.limits = limits
     }
 
@@ -72,32 +74,44 @@ package struct RESPFramer {
 
             switch type {
             case RESPType.bulkString:
-                let length = try parseLength(bytes, body, atMost: limits.maxBulkBytes, "bulk string")
+                let length = try parseLength(bytes, body, from: -1, to: limits.maxBulkBytes)
                 if length < 0 { return true }
-                bulkEnd = scanned + length
-                try checkReplySize(bulkEnd + 2)
+                try expectBulk(length)
                 return true
             case RESPType.array:
-                let count = try parseLength(bytes, body, atMost: limits.maxElements, "array")
+                let count = try parseLength(bytes, body, from: -1, to: limits.maxElements)
                 if count <= 0 { return true }
-                guard outer.count < limits.maxDepth else {
-                    throw fail("arrays are nested deeper than \(limits.maxDepth)", at: lineStart)
-                }
-                outer.append(remaining)
-                remaining = count
-                lineStart = scanned
+                try open(count)
             case RESPType.integer:
                 guard parseInteger(bytes, body) != nil else {
                     throw fail("an integer reply is not an integer of 64 bits", at: body.lowerBound)
                 }
                 return true
-            default:
+            case RESPType.simpleString, RESPType.error:
                 if lineHasStray {
                     throw fail("a simple string or error contains CR or LF", at: body.lowerBound)
                 }
                 return true
+            default:
+                if try scanRESP3Line(type, bytes, body) { return true }
             }
         }
+    }
+
+    /// Has the next `length` bytes skipped, and CR LF behind them.
+    mutating func expectBulk(_ length: Int) throws(RESPProtocolError) {
+        bulkEnd = scanned + length
+        try checkReplySize(bulkEnd + 2)
+    }
+
+    /// Goes a level down, for `count` elements, at least one.
+    mutating func open(_ count: Int) throws(RESPProtocolError) {
+        guard outer.count < limits.maxDepth else {
+            throw fail("aggregates are nested deeper than \(limits.maxDepth)", at: lineStart)
+        }
+        outer.append(remaining)
+        remaining = count
+        lineStart = scanned
     }
 
     /// Looks for CR LF from where the last search stopped.
@@ -153,20 +167,9 @@ package struct RESPFramer {
     @inline(__always)
     private mutating func checkType(_ type: UInt8) throws(RESPProtocolError) {
         switch type {
-        case RESPType.bulkString, RESPType.array, RESPType.integer, RESPType.simpleString, RESPType.error:
-            break
-        default: throw unknownType(type)
+        case RESPType.bulkString, RESPType.array, RESPType.integer, RESPType.simpleString, RESPType.error: break
+        default: try checkOtherType(type)
         }
-    }
-
-    private mutating func unknownType(_ type: UInt8) -> RESPProtocolError {
-        if let name = RESPType.resp3Name(type) {
-            return fail(
-                "a \(name) (\(RESPType.printable(type))) belongs to RESP3, and RESP2 is spoken",
-                at: lineStart
-            )
-        }
-        return fail("no reply begins with \(RESPType.printable(type))", at: lineStart)
     }
 
     // MARK: Bulk strings
@@ -175,8 +178,9 @@ package struct RESPFramer {
     private mutating func skipBulk(_ bytes: Span<UInt8>) throws(RESPProtocolError) -> Bool {
         guard bytes.count >= bulkEnd + 2 else { return false }
         guard bytes[bulkEnd] == RESPByte.cr, bytes[bulkEnd + 1] == RESPByte.lf else {
-            throw fail("a bulk string is not followed by CR LF", at: bulkEnd)
+            throw fail("a \(RESPType.name(bytes[lineStart])) is not followed by CR LF", at: bulkEnd)
         }
+        if bytes[lineStart] == RESPType.verbatimString { try checkVerbatim(bytes, start: scanned) }
         scanned = bulkEnd + 2
         bulkEnd = -1
         return true
@@ -203,26 +207,35 @@ package struct RESPFramer {
 
     // MARK: Numbers
 
+    /// Parses the length or count in a header.
     @inline(__always)
-    private mutating func parseLength(
+    mutating func parseLength(
         _ bytes: Span<UInt8>,
         _ range: Range<Int>,
-        atMost limit: Int,
-        _ what: StaticString
+        from least: Int,
+        to most: Int
     ) throws(RESPProtocolError) -> Int {
-        guard let length = parseInteger(bytes, range) else {
-            throw fail("the length of a \(what) is not an integer of 64 bits", at: range.lowerBound)
-        }
-        guard length >= -1 else {
-            throw fail("the length of a \(what) is \(length)", at: range.lowerBound)
-        }
-        guard length <= limit else {
-            throw fail("a \(what) of \(length) is over the limit of \(limit)", at: range.lowerBound)
+        guard let length = parseInteger(bytes, range), length >= least, length <= most else {
+            throw badLength(bytes, range, most)
         }
         return Int(length)
     }
 
-    private mutating func fail(_ reason: String, at offset: Int) -> RESPProtocolError {
+    private mutating func badLength(_ bytes: Span<UInt8>, _ range: Range<Int>, _ most: Int) -> RESPProtocolError {
+        let name = RESPType.name(bytes[lineStart])
+        if range.count == 1, bytes[range.lowerBound] == UInt8(ascii: "?") {
+            return fail("a streamed \(name) (its length is \"?\") is not supported", at: range.lowerBound)
+        }
+        guard let length = parseInteger(bytes, range) else {
+            return fail("the length of a \(name) is not an integer of 64 bits", at: range.lowerBound)
+        }
+        if length > most {
+            return fail("a \(name) of \(length) is over the limit of \(most)", at: range.lowerBound)
+        }
+        return fail("the length of a \(name) is \(length)", at: range.lowerBound)
+    }
+
+    mutating func fail(_ reason: String, at offset: Int) -> RESPProtocolError {
         let error = RESPProtocolError(reason, at: replyOffset + UInt64(offset))
         failure = error
         return error

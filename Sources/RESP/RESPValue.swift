@@ -1,17 +1,58 @@
 /// A reply of any shape.
-public enum RESPValue: Hashable, Sendable {
+///
+/// Values are built, compared, hashed, printed and freed without recursion, however deep they are nested.
+public enum RESPValue: Sendable {
     /// A status line, `+OK`.
     case simpleString([UInt8])
-    /// An error, `-ERR …`, without the minus sign. As a whole reply the client throws it; inside an array it stands here.
+    /// An error, `-ERR …`, without the minus sign.
+    ///
+    /// As a whole reply the client throws it; inside an array it stands here.
     case error([UInt8])
     /// A 64-bit integer, `:42`.
     case integer(Int64)
     /// A binary-safe string, `$5…`.
     case bulkString([UInt8])
     /// A list of values, `*3…`.
-    case array([RESPValue])
-    /// No value, `$-1` or `*-1`.
+    case array(RESPElements)
+    /// No value: `_`, and `$-1` and `*-1` of RESP2.
     case null
+
+    /// True or false, `#t`.
+    ///
+    /// RESP3.
+    case boolean(Bool)
+    /// A floating-point number, `,1.5`.
+    ///
+    /// RESP3.
+    case double(Double)
+    /// An integer of any size in decimal, `(3492890328409238509324850943850943825024385`.
+    ///
+    /// RESP3.
+    case bigNumber([UInt8])
+    /// A binary-safe error, `!21…`.
+    ///
+    /// RESP3.
+    case bulkError([UInt8])
+    /// Text of a format of three bytes, such as `txt` or `mkd`, `=15…`.
+    ///
+    /// RESP3.
+    case verbatimString(format: [UInt8], [UInt8])
+    /// Keys with their values, `%2…`.
+    ///
+    /// RESP3.
+    case map(RESPMap)
+    /// A list of values without order, `~5…`.
+    ///
+    /// RESP3.
+    case set(RESPElements)
+    /// A message that answers no command, `>4…`.
+    ///
+    /// RESP3.
+    case push(RESPElements)
+    /// A value with attributes before it, `|1…`.
+    ///
+    /// RESP3.
+    case attribute(RESPAttributed)
 
     /// A simple string from text.
     public static func simpleString(_ text: String) -> RESPValue { .simpleString(Array(text.utf8)) }
@@ -19,132 +60,89 @@ public enum RESPValue: Hashable, Sendable {
     public static func error(_ text: String) -> RESPValue { .error(Array(text.utf8)) }
     /// A bulk string from text.
     public static func bulkString(_ text: String) -> RESPValue { .bulkString(Array(text.utf8)) }
+    /// An array from values.
+    public static func array(_ values: some Sequence<RESPValue>) -> RESPValue { .array(RESPElements(values)) }
 }
 
-extension RESPValue: RESPDecodable {
-    /// Reads a value of any shape, arrays on an explicit stack.
-    public init(from reader: inout RESPReader) throws(RESPDecodingError) {
-        /// Arrays that are not complete, outermost first.
-        var open: [(elements: [RESPValue], remaining: Int)] = []
-        while true {
-            var value: RESPValue
-            switch try reader.next() {
-            case .simpleString(let range): value = .simpleString(Array(copying: reader.bytes(range)))
-            case .error(let range): value = .error(Array(copying: reader.bytes(range)))
-            case .integer(let integer): value = .integer(integer)
-            case .bulkString(let range): value = .bulkString(Array(copying: reader.bytes(range)))
-            case .null: value = .null
-            case .array(count: 0): value = .array([])
-            case .array(let count):
-                var elements: [RESPValue] = []
-                // Every element is there, in three bytes at the least: the reply has been framed whole.
-                elements.reserveCapacity(count)
-                open.append((elements, count))
+extension RESPValue: Hashable {
+    /// Whether both are of the same type and content.
+    ///
+    /// Doubles are compared by their bits, so that a value equals itself: all `nan` are equal, and 0 is not −0. Maps and
+    /// sets are compared in the order they came.
+    public static func == (left: RESPValue, right: RESPValue) -> Bool {
+        var pending = [(left, right)]
+        while let (left, right) = pending.popLast() {
+            guard left.hasSameHead(as: right) else { return false }
+            guard let leftStorage = left.storage, let rightStorage = right.storage, leftStorage !== rightStorage else {
                 continue
             }
-            while let last = open.indices.last {
-                open[last].elements.append(value)
-                open[last].remaining -= 1
-                guard open[last].remaining == 0 else { break }
-                value = .array(open.removeLast().elements)
-            }
-            if open.isEmpty {
-                self = value
-                return
-            }
+            guard leftStorage.elements.count == rightStorage.elements.count else { return false }
+            pending.append(contentsOf: zip(leftStorage.elements, rightStorage.elements))
+        }
+        return true
+    }
+
+    /// Whether both are of the same type, and equal but for their elements.
+    private func hasSameHead(as other: RESPValue) -> Bool {
+        switch (self, other) {
+        case (.simpleString(let left), .simpleString(let right)): left == right
+        case (.error(let left), .error(let right)): left == right
+        case (.integer(let left), .integer(let right)): left == right
+        case (.bulkString(let left), .bulkString(let right)): left == right
+        case (.null, .null): true
+        case (.boolean(let left), .boolean(let right)): left == right
+        case (.double(let left), .double(let right)): left.bitPattern == right.bitPattern || left.isNaN && right.isNaN
+        case (.bigNumber(let left), .bigNumber(let right)): left == right
+        case (.bulkError(let left), .bulkError(let right)): left == right
+        case (.verbatimString(let leftFormat, let left), .verbatimString(let rightFormat, let right)):
+            leftFormat == rightFormat && left == right
+        case (.array, .array), (.map, .map), (.set, .set), (.push, .push), (.attribute, .attribute): true
+        default: false
         }
     }
 
-    /// Decodes the value as another type, by the rules of that type.
-    ///
-    /// - Parameter type: `String`, `[UInt8]`, an integer type, `Double`, `Bool`, an optional or array of these, or a
-    ///   type of your own.
-    /// - Returns: the decoded value.
-    /// - Throws: ``RESPDecodingError`` if the value is of another type, or a `String` is asked for and it is not UTF-8.
-    public func decode<Value: RESPDecodable>(as type: Value.Type = Value.self) throws(RESPDecodingError)
-        -> Value
-    {
-        let bytes = encoded()
-        var reader = RESPReader(bytes.span)
-        return try Value(from: &reader)
-    }
-}
-
-extension RESPValue {
-    /// The value's bytes on the wire.
-    public func encoded() -> [UInt8] {
-        var bytes: [UInt8] = []
+    /// Feeds type and content into a hasher.
+    public func hash(into hasher: inout Hasher) {
         var pending = [self]
         while let value = pending.popLast() {
+            hasher.combine(value.typeByte)
             switch value {
-            case .simpleString(let text): bytes.appendLine(RESPType.simpleString, text)
-            case .error(let text): bytes.appendLine(RESPType.error, text)
-            case .integer(let integer): bytes.appendLine(RESPType.integer, String(integer).utf8)
-            case .bulkString(let content):
-                bytes.appendLine(RESPType.bulkString, String(content.count).utf8)
-                bytes.append(contentsOf: content)
-                bytes.append(RESPByte.cr)
-                bytes.append(RESPByte.lf)
-            case .array(let elements):
-                bytes.appendLine(RESPType.array, String(elements.count).utf8)
-                pending.append(contentsOf: elements.reversed())
-            case .null: bytes.appendLine(RESPType.bulkString, "-1".utf8)
+            case .simpleString(let bytes), .error(let bytes), .bulkString(let bytes), .bigNumber(let bytes),
+                .bulkError(let bytes):
+                hasher.combine(bytes)
+            case .verbatimString(let format, let bytes):
+                hasher.combine(format)
+                hasher.combine(bytes)
+            case .integer(let integer): hasher.combine(integer)
+            case .boolean(let boolean): hasher.combine(boolean)
+            case .double(let double): hasher.combine(double.isNaN ? Double.nan.bitPattern : double.bitPattern)
+            case .null: break
+            case .array, .map, .set, .push, .attribute:
+                let elements = value.storage?.elements ?? []
+                hasher.combine(elements.count)
+                pending.append(contentsOf: elements)
             }
         }
-        return bytes
-    }
-}
-
-extension [UInt8] {
-    fileprivate mutating func appendLine(_ type: UInt8, _ body: some Collection<UInt8>) {
-        append(type)
-        append(contentsOf: body)
-        append(RESPByte.cr)
-        append(RESPByte.lf)
-    }
-}
-
-extension RESPValue: CustomStringConvertible {
-    /// The value as `redis-cli` would show it, on one line.
-    public var description: String {
-        enum Piece { case value(RESPValue), text(String) }
-        var text = ""
-        var pending = [Piece.value(self)]
-        while let piece = pending.popLast() {
-            switch piece {
-            case .text(let literal): text += literal
-            case .value(.simpleString(let bytes)): text += String(decoding: bytes, as: UTF8.self)
-            case .value(.error(let bytes)): text += "(error) " + String(decoding: bytes, as: UTF8.self)
-            case .value(.integer(let integer)): text += "(integer) \(integer)"
-            case .value(.bulkString(let bytes)): text += Self.quoted(bytes)
-            case .value(.null): text += "(nil)"
-            case .value(.array(let elements)):
-                text += "["
-                pending.append(.text("]"))
-                for (index, element) in elements.enumerated().reversed() {
-                    pending.append(.value(element))
-                    if index > 0 { pending.append(.text(", ")) }
-                }
-            }
-        }
-        return text
     }
 
-    /// Text in quotes; bytes that a terminal should not see as `\xff`.
-    private static func quoted(_ bytes: [UInt8]) -> String {
-        if let text = String(validating: bytes, as: UTF8.self),
-            text.unicodeScalars.allSatisfy({ $0.value >= 0x20 })
-        {
-            return "\"" + text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
+    /// The byte the value begins with on the wire.
+    var typeByte: UInt8 {
+        switch self {
+        case .simpleString: RESPType.simpleString
+        case .error: RESPType.error
+        case .integer: RESPType.integer
+        case .bulkString: RESPType.bulkString
+        case .array: RESPType.array
+        case .null: RESPType.null
+        case .boolean: RESPType.boolean
+        case .double: RESPType.double
+        case .bigNumber: RESPType.bigNumber
+        case .bulkError: RESPType.bulkError
+        case .verbatimString: RESPType.verbatimString
+        case .map: RESPType.map
+        case .set: RESPType.set
+        case .push: RESPType.push
+        case .attribute: RESPType.attribute
         }
-        var text = "\""
-        for byte in bytes {
-            switch byte {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"): text += "\\" + String(UnicodeScalar(byte))
-            case 0x20..<0x7f: text.unicodeScalars.append(UnicodeScalar(byte))
-            default: text += byte < 0x10 ? "\\x0\(String(byte, radix: 16))" : "\\x\(String(byte, radix: 16))"
-            }
-        }
-        return text + "\""
     }
 }
