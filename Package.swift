@@ -27,6 +27,7 @@ let package = Package(
         .target(name: "UVLoop", dependencies: ["CUV"], swiftSettings: strict),
         .target(name: "AsyncIO", dependencies: ["UVLoop"], swiftSettings: strict),
         .target(name: "AsyncRedis", dependencies: ["RESP", "UVLoop", "AsyncIO"], swiftSettings: strict),
+        .executableTarget(name: "resp-dump", dependencies: ["RESP"], swiftSettings: strict),
         .executableTarget(name: "quickstart", dependencies: ["AsyncRedis"], swiftSettings: strict),
         .target(
             name: "TestSupport",

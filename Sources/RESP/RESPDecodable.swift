@@ -54,14 +54,18 @@ extension String: RESPDecodable {
     public init(from reader: inout RESPReader) throws(RESPDecodingError) {
         let item = try reader.nextValue()
         switch item {
-        case .bulkString(let range), .simpleString(let range), .bigNumber(let range): self = try Self.text(range, reader)
-        case .verbatimString(let range): self = try Self.text((range.lowerBound + 4)..<range.upperBound, reader)
+        case .bulkString(let range), .simpleString(let range), .bigNumber(let range):
+            self = try Self.text(range, reader)
+        case .verbatimString(let range):
+            self = try Self.text((range.lowerBound + 4)..<range.upperBound, reader)
         default: throw reader.mismatch(item, "a string")
         }
     }
 
     @inline(__always)
-    private static func text(_ range: Range<Int>, _ reader: borrowing RESPReader) throws(RESPDecodingError) -> String {
+    private static func text(_ range: Range<Int>, _ reader: borrowing RESPReader) throws(RESPDecodingError)
+        -> String
+    {
         guard let text = try? UTF8Span(validating: reader.bytes(range)) else {
             throw RESPDecodingError("a string of \(range.count) bytes is not UTF-8: read it as [UInt8]")
         }

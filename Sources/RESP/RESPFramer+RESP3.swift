@@ -5,7 +5,10 @@ extension RESPFramer {
     /// Accepts a type byte that RESP2 does not have, or throws the reason why not.
     mutating func checkOtherType(_ type: UInt8) throws(RESPProtocolError) {
         if RESPType.isStreamed(type) {
-            throw fail("a \(RESPType.name(type)) (\(RESPType.printable(type))) is not supported", at: lineStart)
+            throw fail(
+                "a \(RESPType.name(type)) (\(RESPType.printable(type))) is not supported",
+                at: lineStart
+            )
         }
         guard RESPType.isRESP3(type) else {
             throw fail("no reply begins with \(RESPType.printable(type))", at: lineStart)
@@ -85,8 +88,12 @@ private func isDouble(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Bool {
     if rest.count == 3 {
         let word = (bytes[rest.lowerBound], bytes[rest.lowerBound + 1], bytes[rest.lowerBound + 2])
         let isNegative = isSigned && bytes[range.lowerBound] == RESPByte.minus
-        if word == (UInt8(ascii: "i"), UInt8(ascii: "n"), UInt8(ascii: "f")) { return isNegative || !isSigned }
-        if word == (UInt8(ascii: "n"), UInt8(ascii: "a"), UInt8(ascii: "n")) { return isNegative || !isSigned }
+        if word == (UInt8(ascii: "i"), UInt8(ascii: "n"), UInt8(ascii: "f")) {
+            return isNegative || !isSigned
+        }
+        if word == (UInt8(ascii: "n"), UInt8(ascii: "a"), UInt8(ascii: "n")) {
+            return isNegative || !isSigned
+        }
     }
     guard rest.skipDigits(bytes) else { return false }
     if rest.skip(UInt8(ascii: "."), bytes), !rest.skipDigits(bytes) { return false }

@@ -167,7 +167,8 @@ package struct RESPFramer {
     @inline(__always)
     private mutating func checkType(_ type: UInt8) throws(RESPProtocolError) {
         switch type {
-        case RESPType.bulkString, RESPType.array, RESPType.integer, RESPType.simpleString, RESPType.error: break
+        case RESPType.bulkString, RESPType.array, RESPType.integer, RESPType.simpleString, RESPType.error:
+            break
         default: try checkOtherType(type)
         }
     }
@@ -221,7 +222,9 @@ package struct RESPFramer {
         return Int(length)
     }
 
-    private mutating func badLength(_ bytes: Span<UInt8>, _ range: Range<Int>, _ most: Int) -> RESPProtocolError {
+    private mutating func badLength(_ bytes: Span<UInt8>, _ range: Range<Int>, _ most: Int)
+        -> RESPProtocolError
+    {
         let name = RESPType.name(bytes[lineStart])
         if range.count == 1, bytes[range.lowerBound] == UInt8(ascii: "?") {
             return fail("a streamed \(name) (its length is \"?\") is not supported", at: range.lowerBound)

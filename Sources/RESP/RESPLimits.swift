@@ -30,7 +30,7 @@ public struct RESPLimits: Sendable, Hashable {
     /// No limit may be larger than this; sums of two stay far from overflowing.
     private static let ceiling = 1 << 60
 
-    /// Makes limits; each is brought into the range from 1 to 2⁶⁰.
+    /// Makes limits; each is brought into the range from 0 to 2⁶⁰.
     public init(
         maxDepth: Int = 1024,
         maxBulkBytes: Int = 512 << 20,
@@ -39,7 +39,7 @@ public struct RESPLimits: Sendable, Hashable {
         maxReplyBytes: Int = 1 << 30,
         maxWords: Int = 1 << 20
     ) {
-        func bounded(_ value: Int) -> Int { min(max(value, 1), Self.ceiling) }
+        func bounded(_ value: Int) -> Int { min(max(value, 0), Self.ceiling) }
         self.maxDepth = bounded(maxDepth)
         self.maxBulkBytes = bounded(maxBulkBytes)
         self.maxLineBytes = bounded(maxLineBytes)

@@ -87,7 +87,9 @@ extension RESPValue: RESPDecodable {
     ///   these, a ``RESPTuple``, or a type of your own.
     /// - Returns: the decoded value.
     /// - Throws: ``RESPDecodingError`` if the value is of another type, or a `String` is asked for and it is not UTF-8.
-    public func decode<Value: RESPDecodable>(as type: Value.Type = Value.self) throws(RESPDecodingError) -> Value {
+    public func decode<Value: RESPDecodable>(as type: Value.Type = Value.self) throws(RESPDecodingError)
+        -> Value
+    {
         let bytes = encoded()
         var reader = RESPReader(bytes.span)
         return try Value(from: &reader)

@@ -79,7 +79,8 @@ extension RESPValue: CustomStringConvertible {
         case "\t": return "\\t"
         default:
             if scalar.value >= 0x20, scalar.value != 0x7f { return String(scalar) }
-            return scalar.value < 0x10 ? "\\x0\(String(scalar.value, radix: 16))" : "\\x\(String(scalar.value, radix: 16))"
+            return scalar.value < 0x10
+                ? "\\x0\(String(scalar.value, radix: 16))" : "\\x\(String(scalar.value, radix: 16))"
         }
     }
 }

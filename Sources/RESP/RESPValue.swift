@@ -73,7 +73,9 @@ extension RESPValue: Hashable {
         var pending = [(left, right)]
         while let (left, right) = pending.popLast() {
             guard left.hasSameHead(as: right) else { return false }
-            guard let leftStorage = left.storage, let rightStorage = right.storage, leftStorage !== rightStorage else {
+            guard let leftStorage = left.storage, let rightStorage = right.storage,
+                leftStorage !== rightStorage
+            else {
                 continue
             }
             guard leftStorage.elements.count == rightStorage.elements.count else { return false }
@@ -91,7 +93,8 @@ extension RESPValue: Hashable {
         case (.bulkString(let left), .bulkString(let right)): left == right
         case (.null, .null): true
         case (.boolean(let left), .boolean(let right)): left == right
-        case (.double(let left), .double(let right)): left.bitPattern == right.bitPattern || left.isNaN && right.isNaN
+        case (.double(let left), .double(let right)):
+            left.bitPattern == right.bitPattern || left.isNaN && right.isNaN
         case (.bigNumber(let left), .bigNumber(let right)): left == right
         case (.bulkError(let left), .bulkError(let right)): left == right
         case (.verbatimString(let leftFormat, let left), .verbatimString(let rightFormat, let right)):
