@@ -22,6 +22,11 @@ let package = Package(
             name: "bench-client",
             dependencies: [.product(name: "AsyncRedis", package: "swift-async-redis")],
             swiftSettings: strict
-        )
+        ),
+        .executableTarget(
+            name: "bench-decoder",
+            dependencies: [.product(name: "RESP", package: "swift-async-redis")],
+            swiftSettings: strict
+        ),
     ]
 )

@@ -10,9 +10,9 @@
 /// follows the bytes given to it, never what they declare.
 public struct RESPDecoder: Sendable {
     private var framer: RESPFramer
-    private var bytes: [UInt8] = []
+    @usableFromInline var bytes: [UInt8] = []
     /// Where the first reply that has not been returned begins in `bytes`.
-    private var start = 0
+    @usableFromInline var start = 0
 
     /// Makes a decoder.
     ///
@@ -24,6 +24,7 @@ public struct RESPDecoder: Sendable {
     }
 
     /// Adds bytes from the stream.
+    @inlinable
     public mutating func append(_ more: some Sequence<UInt8>) {
         // Bytes of replies already returned are dropped when they are the larger part: each byte moves once at most
         // for each time the buffer doubles.
