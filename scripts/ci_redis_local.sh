@@ -5,8 +5,9 @@
 #   REDIS_UNIX_SOCKET  /path/to/redis.sock, the same server
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
+# One after the other: one of them measures how fast a closed port is reported.
 run_tests() {
-    NO_COLOR=1 swift test -Xswiftc -warnings-as-errors --filter AsyncRedisIntegrationTests 2>&1 | tee "$redis_dir/tests"
+    NO_COLOR=1 swift test -Xswiftc -warnings-as-errors --no-parallel --filter AsyncRedisIntegrationTests 2>&1 | tee "$redis_dir/tests"
 }
 
 # A test that was skipped is counted as passed in the closing line of the run, so each test's own line is looked at.

@@ -21,6 +21,7 @@
     public private(set) var peakInflight = 0
 
     private var line = RingBuffer<any PermitWaiter>()
+    private var isServing = false
 
     /// Makes a limiter with all its permits free.
     public init(capacity: Int) {
@@ -34,7 +35,8 @@
     /// Takes a permit if one is free and nobody is waiting for it.
     public func tryAcquire() -> Bool {
         guard inflight < capacity, line.isEmpty else { return false }
-        take()
+        inflight += 1
+        peakInflight = max(peakInflight, inflight)
         return true
     }
 
@@ -53,16 +55,20 @@
         if !line.isEmpty { serveLine() }
     }
 
-    private func take() {
-        inflight += 1
-        if inflight > peakInflight { peakInflight = inflight }
-    }
-
     private func serveLine() {
+        // A waiter that releases before it returns is served by the loop that asked it, not deeper in the stack.
+        guard !isServing else { return }
+        isServing = true
+        defer { isServing = false }
         while inflight < capacity, let waiter = line.popFirst() {
             // Counted first: the waiter may send, and even release, before it returns.
-            take()
-            if !waiter.takePermit() { inflight -= 1 }
+            inflight += 1
+            let taken = inflight
+            if waiter.takePermit() {
+                peakInflight = max(peakInflight, taken)
+            } else {
+                inflight -= 1
+            }
         }
     }
 }

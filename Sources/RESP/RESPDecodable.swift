@@ -165,6 +165,13 @@ extension RESPDecodable where Self: FixedWidthInteger {
         case .bulkString(let range), .simpleString(let range):
             let bytes = reader.bytes(range)
             value = parseInteger(bytes, bytes.indices)
+            // Above the largest Int64 there are 19 or 20 digits, the first of them not 0.
+            if value == nil, bytes.count >= 19, (UInt8(ascii: "1")...UInt8(ascii: "9")).contains(bytes[0]),
+                let large = UInt64(String(repairing: bytes)), let exact = Self(exactly: large)
+            {
+                self = exact
+                return
+            }
         default: value = nil
         }
         guard let value else { throw reader.mismatch(item, "an integer") }

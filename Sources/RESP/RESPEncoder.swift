@@ -3,6 +3,9 @@ public protocol RESPEncodable {
     /// How many bytes ``encode(into:)`` writes.
     var respByteCount: Int { get }
     /// Writes the word's bytes, ``respByteCount`` of them.
+    ///
+    /// A command with a word that writes another number of bytes is refused. Writing past the end of `output` traps, as it
+    /// does for every `OutputSpan`.
     func encode(into output: inout OutputSpan<UInt8>)
 }
 
@@ -180,9 +183,7 @@ private struct CommandSize {
         }
         // No sum overflows: it is checked against the limit after each word.
         bytes += 5 + decimalDigits(byteCount) + byteCount
-        guard bytes <= limits.maxReplyBytes else {
-            throw RESPEncodingError("the command has more than \(limits.maxReplyBytes) bytes")
-        }
+        try check(bytes)
     }
 
     func total() throws(RESPEncodingError) -> Int {
@@ -190,17 +191,27 @@ private struct CommandSize {
         guard words <= limits.maxWords else {
             throw RESPEncodingError("the command has \(words) words; at most \(limits.maxWords) may be sent")
         }
-        return bytes + 3 + decimalDigits(words)
+        let total = bytes + 3 + decimalDigits(words)
+        try check(total)
+        return total
+    }
+
+    private func check(_ size: Int) throws(RESPEncodingError) {
+        guard size <= limits.maxReplyBytes else {
+            throw RESPEncodingError("the command has more than \(limits.maxReplyBytes) bytes")
+        }
     }
 }
 
 extension OutputSpan<UInt8> {
     fileprivate mutating func appendWord(_ word: some RESPEncodable) throws(RESPEncodingError) {
         let byteCount = word.respByteCount
+        // Room for a word that breaks its promise is refused, not trapped on: it never reaches the wire.
+        guard byteCount >= 0, freeCapacity - 5 - decimalDigits(byteCount) >= byteCount else {
+            throw .wrongByteCount
+        }
         appendHeader(RESPType.bulkString, byteCount)
         let before = count
-        // Room for a word that breaks its promise is refused, not trapped on: it never reaches the wire.
-        guard freeCapacity >= byteCount else { throw .wrongByteCount }
         word.encode(into: &self)
         guard count - before == byteCount, freeCapacity >= 2 else { throw .wrongByteCount }
         append(RESPByte.cr)

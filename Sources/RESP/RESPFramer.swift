@@ -134,6 +134,7 @@ package struct RESPFramer {
                     if bytes[index + 1] == RESPByte.lf {
                         countSearched(index - scanned + 2)
                         try checkLineLength(index)
+                        try checkReplySize(index + 2)
                         return index
                     }
                     lineHasStray = true

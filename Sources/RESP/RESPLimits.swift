@@ -5,30 +5,31 @@ public struct RESPLimits: Sendable, Hashable {
     /// How deep arrays may be nested: an array of integers is 1 deep.
     ///
     /// Default 1024.
-    public var maxDepth: Int
+    public var maxDepth: Int { didSet { maxDepth = Self.bounded(maxDepth) } }
     /// The longest bulk string, in bytes.
     ///
     /// Default 512 MiB, which is Redis's `proto-max-bulk-len`.
-    public var maxBulkBytes: Int
+    public var maxBulkBytes: Int { didSet { maxBulkBytes = Self.bounded(maxBulkBytes) } }
     /// The longest simple string, error or header line, in bytes without type byte and line end.
     ///
     /// Default 64 KiB.
-    public var maxLineBytes: Int
+    public var maxLineBytes: Int { didSet { maxLineBytes = Self.bounded(maxLineBytes) } }
     /// The most elements of one aggregate.
     ///
     /// Default 2³²−1.
-    public var maxElements: Int
+    public var maxElements: Int { didSet { maxElements = Self.bounded(maxElements) } }
     /// The most bytes of one whole reply, and of one whole command.
     ///
     /// Default 1 GiB.
-    public var maxReplyBytes: Int
+    public var maxReplyBytes: Int { didSet { maxReplyBytes = Self.bounded(maxReplyBytes) } }
     /// The most words of one command.
     ///
     /// Default 1,048,576, which is Redis's own limit.
-    public var maxWords: Int
+    public var maxWords: Int { didSet { maxWords = Self.bounded(maxWords) } }
 
     /// No limit may be larger than this; sums of two stay far from overflowing.
     private static let ceiling = 1 << 60
+    private static func bounded(_ value: Int) -> Int { min(max(value, 0), ceiling) }
 
     /// Makes limits; each is brought into the range from 0 to 2⁶⁰.
     public init(
@@ -39,14 +40,23 @@ public struct RESPLimits: Sendable, Hashable {
         maxReplyBytes: Int = 1 << 30,
         maxWords: Int = 1 << 20
     ) {
-        func bounded(_ value: Int) -> Int { min(max(value, 0), Self.ceiling) }
-        self.maxDepth = bounded(maxDepth)
-        self.maxBulkBytes = bounded(maxBulkBytes)
-        self.maxLineBytes = bounded(maxLineBytes)
-        self.maxElements = bounded(maxElements)
-        self.maxReplyBytes = bounded(maxReplyBytes)
-        self.maxWords = bounded(maxWords)
+        self.maxDepth = Self.bounded(maxDepth)
+        self.maxBulkBytes = Self.bounded(maxBulkBytes)
+        self.maxLineBytes = Self.bounded(maxLineBytes)
+        self.maxElements = Self.bounded(maxElements)
+        self.maxReplyBytes = Self.bounded(maxReplyBytes)
+        self.maxWords = Self.bounded(maxWords)
     }
+
+    /// As good as none.
+    static let none = RESPLimits(
+        maxDepth: .max,
+        maxBulkBytes: .max,
+        maxLineBytes: .max,
+        maxElements: .max,
+        maxReplyBytes: .max,
+        maxWords: .max
+    )
 
     /// The defaults.
     public static let `default` = RESPLimits()

@@ -91,6 +91,11 @@ extension RESPValue: RESPDecodable {
         -> Value
     {
         let bytes = encoded()
+        // A value made by hand may hold what no reply can, such as a line end in a simple string.
+        var framer = RESPFramer(version: .resp3, limits: .none)
+        guard (try? framer.next(bytes.span)) == bytes.count else {
+            throw RESPDecodingError("the value is none that a server can send")
+        }
         var reader = RESPReader(bytes.span)
         return try Value(from: &reader)
     }

@@ -14,11 +14,11 @@ import Testing
 
     @Test func aClosedPortFailsAtOnce() async throws {
         let port = try ScriptedServer.closedPort()
-        let start = ContinuousClock.now
+        // Not at once would be never.
+        let policy = EndpointPolicy(connectTimeout: .seconds(86_400))
         let failure = await error {
-            _ = try await AsyncRedisClient.connect(to: "redis://127.0.0.1:\(port)", on: loop)
+            _ = try await AsyncRedisClient.connect(to: "redis://127.0.0.1:\(port)", on: loop, policy: policy)
         }
-        #expect(ContinuousClock.now - start < .seconds(2))
         #expect(failure?.code == .connectFailed)
         #expect(failure?.outcome == .notSent)
         #expect(failure?.ioError?.name == "ECONNREFUSED")

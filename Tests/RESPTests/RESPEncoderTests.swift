@@ -1,0 +1,171 @@
+import RESP
+import Synchronization
+import Testing
+
+/// Commands as bytes: words of every type, limits at their edge, and words that break their promise.
+struct RESPEncoderTests {
+    @Test(
+        arguments: [
+            ("text", "text"), ("", ""), ("é", "é"), ("two words\r\n", "two words\r\n"),
+            ("abc".dropFirst(), "bc"), ("naïve".dropLast(2), "naï"), ([0x61, 0x62] as [UInt8], "ab"),
+            ([UInt8](), ""), ([0x61, 0x62, 0x63][1...] as ArraySlice<UInt8>, "bc"), (0, "0"), (7, "7"),
+            (10, "10"), (-1, "-1"), (-10, "-10"), (99, "99"), (100, "100"), (Int.max, "9223372036854775807"),
+            (Int.min, "-9223372036854775808"), (Int64.max, "9223372036854775807"),
+            (Int64.min, "-9223372036854775808"), (Int32.min, "-2147483648"), (Int16.min, "-32768"),
+            (Int8.min, "-128"), (Int8.max, "127"), (UInt.max, "18446744073709551615"),
+            (UInt64.max, "18446744073709551615"),
+            (UInt64(10_000_000_000_000_000_000), "10000000000000000000"), (UInt32.max, "4294967295"),
+            (UInt16.max, "65535"), (UInt8.max, "255"), (UInt8.min, "0"), (1.5, "1.5"), (-0.1, "-0.1"),
+            (1e100, "1e+100"), (Double.leastNonzeroMagnitude, "5e-324"), (2.0, "2.0"),
+            (Double.infinity, "inf"), (-Double.infinity, "-inf"),
+        ] as [(any RESPEncodable & Sendable, String)]
+    )
+    func aWordIsWrittenAsText(_ word: any RESPEncodable & Sendable, _ text: String) throws {
+        #expect(word.respByteCount == text.utf8.count)
+        #expect(try RESPEncoder.encode([word]) == argv([Array(text.utf8)]))
+        #expect(
+            try RESPEncoder.encode(["SET", word, "x"]) == argv(["SET", text, "x"].map { Array($0.utf8) })
+        )
+    }
+
+    @Test func everyPowerOfTenIsWrittenWhole() throws {
+        var number: UInt64 = 1
+        for _ in 0..<20 {
+            for value in [number &- 1, number, number &+ 1] {
+                #expect(try RESPEncoder.encode([value]) == argv([Array("\(value)".utf8)]))
+            }
+            number = number &* 10
+        }
+    }
+
+    @Test func aWordMayHoldAnyBytes() throws {
+        let content = (UInt8.min...UInt8.max).map { $0 } + Array("\r\n$5\r\n*1\r\n".utf8)
+        #expect(try RESPEncoder.encode(["ECHO", content]) == argv([Array("ECHO".utf8), content]))
+    }
+
+    @Test(arguments: [1, 9, 10, 99, 100, 1000])
+    func aCommandMayHaveManyWords(_ count: Int) throws {
+        let words = (0..<count).map { Array("word \($0)".utf8) }
+        #expect(try RESPEncoder.encode(words) == argv(words))
+    }
+
+    @Test func aCommandOfKnownWordsHasTheBytesOfTheSameWordsInAList() throws {
+        func bytes(_ command: some RESPCommand) throws -> [UInt8] {
+            let byteCount = try command.byteCount(.default)
+            var failure: RESPEncodingError?
+            let bytes = [UInt8](capacity: byteCount) { output in
+                #expect(command.encode(into: &output, &failure))
+            }
+            #expect(failure == nil && bytes.count == byteCount)
+            return bytes
+        }
+        func list(_ words: String...) throws -> [UInt8] { try RESPEncoder.encode(words) }
+        #expect(try bytes(RESPWordList(["SET", "", -7])) == list("SET", "", "-7"))
+        #expect(try bytes(RESPTextCommand("HGET", "ké", "")) == list("HGET", "ké", ""))
+        #expect(try bytes(RESPRangeCommand("LRANGE", "k", -10, 4)) == list("LRANGE", "k", "-10", "4"))
+        #expect(try bytes(RESPKeyAndList("HMGET", "k", ["a", "", "c"])) == list("HMGET", "k", "a", "", "c"))
+        #expect(try bytes(RESPKeyAndList("DEL", "k", [])) == list("DEL", "k"))
+    }
+
+    @Test(arguments: [RESPLimits(maxBulkBytes: 3), RESPLimits(maxReplyBytes: 20), RESPLimits(maxWords: 2)])
+    func everyKindOfCommandIsHeldAgainstTheLimits(_ limits: RESPLimits) {
+        let commands: [any RESPCommand] = [
+            RESPWordList(["a", "bcde", "f"]), RESPTextCommand("a", "bcde", "f"),
+            RESPRangeCommand("a", "bcde", 1, 2), RESPKeyAndList("a", "b", ["c", "defg"]),
+        ]
+        for command in commands {
+            #expect(throws: RESPEncodingError.self) { try command.byteCount(limits) }
+            #expect(throws: Never.self) { try command.byteCount(.default) }
+        }
+    }
+
+    // MARK: Limits
+
+    @Test func aCommandWithoutWordsIsRefused() {
+        let error = #expect(throws: RESPEncodingError.self) { try RESPEncoder.encode([]) }
+        #expect(error?.reason.contains("no words") == true)
+        #expect(throws: RESPEncodingError.self) { try RESPWordList([]).byteCount(.default) }
+    }
+
+    @Test func aWordMayHaveAsManyBytesAsABulkString() throws {
+        let limits = RESPLimits(maxBulkBytes: 4)
+        #expect(try RESPEncoder.encode(["PING"], limits: limits) == argv([Array("PING".utf8)]))
+        let error = #expect(throws: RESPEncodingError.self) {
+            try RESPEncoder.encode(["PING", "x", "PONGS"], limits: limits)
+        }
+        #expect(error?.reason.contains("word 3 ") == true)
+        #expect(error?.reason.contains("5 bytes") == true)
+        #expect(error?.reason.contains("at most 4") == true)
+    }
+
+    @Test(arguments: [["PING"], ["A", "b"], ["GET", "0123456789"], Array(repeating: "", count: 10)])
+    func aCommandMayHaveAsManyBytesAsAReply(_ words: [String]) throws {
+        let expected = argv(words.map { Array($0.utf8) })
+        let size = expected.count
+        #expect(try RESPEncoder.encode(words, limits: .init(maxReplyBytes: size)) == expected)
+        for limit in [size - 1, size - 2, size / 2, 1] {
+            let error = #expect(throws: RESPEncodingError.self, "\(limit) bytes") {
+                try RESPEncoder.encode(words, limits: .init(maxReplyBytes: limit))
+            }
+            #expect(error?.reason.contains("\(limit) bytes") == true)
+        }
+    }
+
+    @Test func theNumberOfWordsIsLimited() throws {
+        let limits = RESPLimits(maxWords: 3)
+        #expect(try RESPEncoder.encode(["a", "b", "c"], limits: limits).count == 25)
+        let error = #expect(throws: RESPEncodingError.self) {
+            try RESPEncoder.encode(["a", "b", "c", "d"], limits: limits)
+        }
+        #expect(error?.reason.contains("4 words; at most 3") == true)
+    }
+
+    // MARK: Broken promises
+
+    /// A word that writes another number of bytes than it says.
+    struct Liar: RESPEncodable, CustomTestStringConvertible {
+        let respByteCount: Int
+        let writes: Int
+        var testDescription: String { "says \(respByteCount), writes \(writes)" }
+
+        func encode(into output: inout OutputSpan<UInt8>) {
+            for _ in 0..<writes { output.append(UInt8(ascii: "x")) }
+        }
+    }
+
+    @Test(arguments: [
+        Liar(respByteCount: 3, writes: 0), .init(respByteCount: 3, writes: 2),
+        .init(respByteCount: 3, writes: 4),
+        .init(respByteCount: 3, writes: 5), .init(respByteCount: 0, writes: 1),
+        .init(respByteCount: 0, writes: 2),
+        .init(respByteCount: 1, writes: 0), .init(respByteCount: 100, writes: 10),
+        .init(respByteCount: -1, writes: 0),
+        .init(respByteCount: .min, writes: 0), .init(respByteCount: .max, writes: 0),
+    ])
+    func aWordThatLiesAboutItsByteCountIsRefused(_ liar: Liar) {
+        for words: [any RESPEncodable] in [
+            [liar], [liar, "b"], ["a", liar], ["a", liar, "b"], [liar, liar],
+        ] {
+            #expect(throws: RESPEncodingError.self) { try RESPEncoder.encode(words) }
+        }
+        #expect(throws: Never.self) { try RESPEncoder.encode([Liar(respByteCount: 3, writes: 3)]) }
+    }
+
+    /// A word whose byte count grows each time it is asked.
+    final class Growing: RESPEncodable, Sendable {
+        private let asked = Mutex(0)
+        var respByteCount: Int {
+            asked.withLock {
+                $0 += 1
+                return $0 == 1 ? 1 : 1_000_000_000
+            }
+        }
+        func encode(into output: inout OutputSpan<UInt8>) { output.append(UInt8(ascii: "x")) }
+    }
+
+    @Test func aWordWhoseByteCountGrowsIsRefused() async {
+        await #expect(processExitsWith: .success) {
+            #expect(throws: RESPEncodingError.self) { try RESPEncoder.encode([Growing()]) }
+        }
+    }
+}
