@@ -103,6 +103,9 @@ public struct RESPReader: ~Escapable {
         RESPDecodingError("the bytes are not one complete reply")
     }
 
+    /// Whether every value has been read.
+    package var isAtEnd: Bool { position >= bytes.count }
+
     /// Steps over a null, if the next value is one.
     @usableFromInline
     package mutating func skipNull() -> Bool {

@@ -29,8 +29,13 @@ struct Framing: Equatable {
         waiting = stream.count - start
     }
 
-    init(_ stream: Span<UInt8>, ends: some Sequence<Int>, limits: RESPLimits = .default) {
-        var framer = RESPFramer(limits: limits)
+    init(
+        _ stream: Span<UInt8>,
+        ends: some Sequence<Int>,
+        version: RESPVersion = .resp2,
+        limits: RESPLimits = .default
+    ) {
+        var framer = RESPFramer(version: version, limits: limits)
         self.init(stream, ends: ends, framer: &framer)
     }
 
@@ -41,13 +46,14 @@ struct Framing: Equatable {
     /// - Returns: what the framer makes of it arriving whole.
     static func ofEveryCut(
         _ stream: [UInt8],
+        version: RESPVersion = .resp2,
         limits: RESPLimits = .default,
         sourceLocation: SourceLocation = #_sourceLocation
     ) -> Framing {
         let count = stream.count
-        let whole = Framing(stream.span, ends: [count], limits: limits)
+        let whole = Framing(stream.span, ends: [count], version: version, limits: limits)
         func check(_ ends: some Sequence<Int>, _ how: String) {
-            let cut = Framing(stream.span, ends: ends, limits: limits)
+            let cut = Framing(stream.span, ends: ends, version: version, limits: limits)
             // No expectation for each of them: there are thousands.
             guard cut != whole else { return }
             Issue.record("\(how): \(cut), but whole: \(whole)", sourceLocation: sourceLocation)
@@ -60,9 +66,10 @@ struct Framing: Equatable {
 
     static func ofEveryCut(
         _ stream: String,
+        version: RESPVersion = .resp2,
         limits: RESPLimits = .default,
         sourceLocation: SourceLocation = #_sourceLocation
     ) -> Framing {
-        ofEveryCut(Array(stream.utf8), limits: limits, sourceLocation: sourceLocation)
+        ofEveryCut(Array(stream.utf8), version: version, limits: limits, sourceLocation: sourceLocation)
     }
 }

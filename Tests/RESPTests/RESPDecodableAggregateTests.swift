@@ -10,7 +10,8 @@ struct RESPDecodableAggregateTests {
         let bytes = Array(reply.utf8)
         var reader = RESPReader(bytes.span)
         let value = try reader.decode(type)
-        #expect(reader.nextType == nil, "bytes are left over")
+        let isAtEnd = reader.isAtEnd
+        #expect(isAtEnd, "bytes are left over")
         return value
     }
 

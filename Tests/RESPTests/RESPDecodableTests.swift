@@ -16,7 +16,8 @@ struct RESPDecodableTests {
     ) throws(RESPDecodingError) -> Value {
         var reader = RESPReader(reply.span)
         let value = try reader.decode(type)
-        #expect(reader.nextType == nil, "bytes are left over")
+        let isAtEnd = reader.isAtEnd
+        #expect(isAtEnd, "bytes are left over")
         return value
     }
 

@@ -127,10 +127,10 @@ struct RESPLimitsTests {
     }
 
     @Test(arguments: [
-        (Int.min, 1), (-1, 1), (0, 1), (1, 1), (7, 7), (1 << 60, 1 << 60), ((1 << 60) + 1, 1 << 60),
+        (Int.min, 0), (-1, 0), (0, 0), (1, 1), (7, 7), (1 << 60, 1 << 60), ((1 << 60) + 1, 1 << 60),
         (Int.max, 1 << 60),
     ])
-    func limitsStayBetweenOneAndTwoToThe60(_ asked: Int, _ got: Int) {
+    func limitsStayBetweenZeroAndTwoToThe60(_ asked: Int, _ got: Int) {
         let made = RESPLimits(
             maxDepth: asked,
             maxBulkBytes: asked,

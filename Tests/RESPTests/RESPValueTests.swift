@@ -7,7 +7,7 @@ struct RESPValueTests {
         (.simpleString("OK"), "OK"), (.error("ERR no such key"), "(error) ERR no such key"),
         (.integer(-42), "(integer) -42"), (.bulkString("hello"), "\"hello\""), (.bulkString(""), "\"\""),
         (.bulkString("é"), "\"é\""), (.bulkString("say \"hi\" \\"), #""say \"hi\" \\""#),
-        (.bulkString([0, 0x0a, 0x41, 0xff]), #""\x00\x0aA\xff""#),
+        (.bulkString([0, 0x0a, 0x41, 0xff]), #""\x00\nA\xff""#),
         (.bulkString([0x22, 0x5c, 0xfe]), #""\"\\\xfe""#),
         (.null, "(nil)"), (.array([]), "[]"), (.array([.null]), "[(nil)]"),
         (.array([.bulkString("a"), .integer(1), .null]), "[\"a\", (integer) 1, (nil)]"),
