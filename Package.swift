@@ -36,6 +36,7 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(name: "RESPTests", dependencies: ["RESP"], swiftSettings: strict),
+        .testTarget(name: "ResponseDumpTests", dependencies: ["resp-dump"], swiftSettings: strict),
         .testTarget(name: "UVLoopTests", dependencies: ["UVLoop", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "AsyncIOTests",

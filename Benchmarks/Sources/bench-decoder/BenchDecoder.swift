@@ -9,9 +9,7 @@ import RESP
 @main
 enum BenchDecoder {
     private static let rounds = 7
-    private static let ways: [(name: String, pieceBytes: Int)] = [
-        ("whole", .max), ("64KiB", 64 << 10), ("byte", 1),
-    ]
+    private static let ways = [(name: "whole", pieceBytes: Int.max), ("64KiB", 64 << 10), ("byte", 1)]
 
     static func main() throws {
         let elements = CommandLine.arguments.dropFirst().first.flatMap { Int($0) } ?? 1_000_000
@@ -26,7 +24,8 @@ enum BenchDecoder {
         for (index, way) in ways.enumerated() {
             let median = median(seconds[index])
             let fields = [
-                #""pieces": "\#(way.name)""#, #""seconds": \#(median)"#, #""ratio_to_whole": \#(median / whole)"#,
+                #""pieces": "\#(way.name)""#, #""seconds": \#(median)"#,
+                #""ratio_to_whole": \#(median / whole)"#,
                 #""bytes_per_second": \#(Double(bytes.count) / median)"#,
                 #""elements_per_second": \#(Double(elements) / median)"#,
             ]
