@@ -61,7 +61,8 @@ public final class AsyncIOClients: Sendable {
     ///   - make: makes a client. It starts to connect and does not wait.
     /// - Returns: the client, connecting or connected or failed since.
     /// - Throws: ``EndpointError`` for an unknown id, another kind, closed clients, and what `make` throws.
-    package func client<Client: IOClient>(
+    @_spi(Driver)
+    public func client<Client: IOClient>(
         _ id: String,
         kind: EndpointKind,
         make: (EndpointSpec, InflightLimiter) throws(EndpointError) -> Client
@@ -79,7 +80,10 @@ public final class AsyncIOClients: Sendable {
 
     /// Closes every client after the commands it has accepted have got their replies; new ones are refused.
     public func close() async {
-        for client in takeAll() { await client.close() }
+        // Together: none of them waits for the others' last replies before it refuses new commands.
+        await withTaskGroup(of: Void.self) { group in
+            for client in takeAll() { group.addTask { await client.close() } }
+        }
     }
 
     /// Ends every client at once; what waits fails.

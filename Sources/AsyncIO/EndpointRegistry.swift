@@ -80,7 +80,10 @@ extension EndpointSpec {
             .invalidPolicy,
             "has maxQueuedBytes \(policy.maxQueuedBytes): it is at least 1"
         )
-        let times = [policy.connectTimeout, policy.commandTimeout ?? .seconds(1), policy.livenessTimeout]
+        let times = [
+            policy.connectTimeout, policy.commandTimeout ?? .seconds(1),
+            policy.livenessTimeout ?? .seconds(1),
+        ]
         try require(times.allSatisfy { $0 > .zero }, .invalidPolicy, "has a timeout that is not above zero")
     }
 }

@@ -38,10 +38,11 @@ public struct EndpointPolicy: Hashable, Sendable {
     ///
     /// Default nil.
     public var commandTimeout: Duration?
-    /// With commands in flight and no byte read for this long the connection is given up as dead.
+    /// With commands in flight and no byte read for this long the connection is given up as dead; nil for never.
     ///
-    /// Default 30 s.
-    public var livenessTimeout: Duration
+    /// A command that waits on the server, such as `BLPOP` or a slow script, has to be answered within this time. Default
+    /// 30 s.
+    public var livenessTimeout: Duration?
 
     /// Makes a policy; what is left out has its default.
     public init(
@@ -50,7 +51,7 @@ public struct EndpointPolicy: Hashable, Sendable {
         maxQueuedBytes: Int = 256 << 20,
         connectTimeout: Duration = .seconds(5),
         commandTimeout: Duration? = nil,
-        livenessTimeout: Duration = .seconds(30)
+        livenessTimeout: Duration? = .seconds(30)
     ) {
         self.maxInflight = maxInflight
         self.maxWaiting = maxWaiting

@@ -4,6 +4,9 @@
     @usableFromInline var head = 0
     @usableFromInline var used = 0
 
+    /// An empty queue that grew beyond this lets its memory go.
+    @usableFromInline static var maxIdleSlots: Int { 65_536 }
+
     /// How many elements there are.
     @inlinable public var count: Int { used }
 
@@ -30,6 +33,10 @@
         let element = slots[head].take()
         head = (head + 1) & (slots.count - 1)
         used -= 1
+        if used == 0, slots.count > Self.maxIdleSlots {
+            slots = []
+            head = 0
+        }
         return element
     }
 
@@ -53,14 +60,20 @@
         }
     }
 
-    /// Takes an element out of the middle; the ones behind it move up.
+    /// Takes out what `isUnwanted` says, in one pass; the rest keeps its order, and may be changed on the way.
+    ///
+    /// - Parameter start: the first place to look at.
     @inlinable
-    public mutating func remove(at index: Int) -> Element {
-        let element = self[index]
-        for later in index..<(count - 1) { self[later] = self[later + 1] }
-        used -= 1
-        slots[(head + count) & (slots.count - 1)] = nil
-        return element
+    public mutating func removeAll(from start: Int, where isUnwanted: (inout Element) -> Bool) {
+        var kept = start
+        for index in start..<count {
+            var element = self[index]
+            if isUnwanted(&element) { continue }
+            self[kept] = element
+            kept += 1
+        }
+        for index in kept..<count { slots[(head + index) & (slots.count - 1)] = nil }
+        used = kept
     }
 
     /// The number of slots is a power of two, so that places are found with a mask.

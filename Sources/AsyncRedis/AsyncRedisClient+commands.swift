@@ -124,4 +124,15 @@ extension AsyncRedisClient {
     public func send(words: [any RESPEncodable]) async throws(RedisError) -> RESPValue {
         try await perform(RESPWordList(words), as: RESPValue.self)
     }
+
+    /// Any command, its words in an array, its reply decoded as a type.
+    ///
+    /// - Returns: the decoded reply.
+    /// - Throws: ``RedisError`` as ``send(_:as:)`` does.
+    public func send<Value: RESPDecodable>(
+        words: [any RESPEncodable],
+        as type: Value.Type
+    ) async throws(RedisError) -> Value {
+        try await perform(RESPWordList(words), as: type)
+    }
 }

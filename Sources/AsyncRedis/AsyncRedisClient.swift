@@ -54,7 +54,7 @@ public final class AsyncRedisClient: Sendable {
     ///   - policy: its limits and times.
     /// - Returns: a client whose connection stands.
     /// - Throws: ``RedisError``, always *notSent*: `invalidURL`, `invalidEndpoint`, `resolveFailed`, `connectFailed`,
-    ///   `connectTimedOut`, `handshakeFailed`, `connectionLost`, `cancelled`, `loopShutDown`.
+    ///   `connectTimedOut`, `handshakeFailed`, `protocolViolation`, `connectionLost`, `cancelled`, `loopShutDown`.
     public static func connect(
         to url: String,
         on loop: EventLoop = .shared,
@@ -109,10 +109,9 @@ public final class AsyncRedisClient: Sendable {
     ///
     /// - Parameter timeout: how long replies are waited for. What has no reply by then fails.
     public func close(timeout: Duration) async {
-        unsafe await withUnsafeContinuation { continuation in
-            core.runOrPost { [connection] in
-                connection.close(within: timeout.roundedUpToMilliseconds) { unsafe continuation.resume() }
-            }
+        let deadline = LoopClock.instant(after: timeout)
+        await SuspendedTask<Void>.suspend { task in
+            core.runOrPost { [connection] in connection.close(deadline: deadline) { task.resume(()) } }
         }
     }
 
@@ -139,9 +138,18 @@ public final class AsyncRedisClient: Sendable {
         _ command: some RESPCommand,
         as type: Value.Type
     ) async throws(RedisError) -> Value {
-        let end = unsafe await withUnsafeContinuation {
-            (continuation: UnsafeContinuation<CommandEnd, Never>) in
-            submit(command, unsafe CommandWaiter(continuation))
+        let byteCount: Int
+        do throws(RESPEncodingError) {
+            byteCount = try command.byteCount(connection.limits)
+        } catch {
+            throw RedisError(error, endpoint: endpoint)
+        }
+        let end = await CommandWaiter.suspend { waiter in
+            if core.isOnLoop {
+                connection.submit(command, byteCount: byteCount, waiter)
+            } else {
+                submitFromElsewhere(command, byteCount, waiter)
+            }
         }
         switch end {
         case .reply(let reply): return try reply.decode(type, endpoint: connection.endpoint)
@@ -149,21 +157,14 @@ public final class AsyncRedisClient: Sendable {
         }
     }
 
-    @inline(__always)
-    private func submit(_ command: some RESPCommand, _ waiter: CommandWaiter) {
-        if core.isOnLoop {
-            connection.submit(command, waiter)
-        } else {
-            submitFromElsewhere(command, waiter)
-        }
-    }
-
-    private func submitFromElsewhere(_ command: some RESPCommand, _ waiter: CommandWaiter) {
-        switch connection.inbox.submit(command, waiter, connection.limits) {
+    private func submitFromElsewhere(_ command: some RESPCommand, _ byteCount: Int, _ waiter: CommandWaiter) {
+        let deadline = connection.deadlineOfNewCommand
+        switch connection.inbox.submit(command, byteCount: byteCount, deadline: deadline, waiter) {
         case .accepted: break
         case .first: core.post { [connection] in connection.takeInbox() }
+        case .tooMany: waiter.resume(.failure(connection.error(for: .tooManyWaiting)))
+        case .tooManyBytes: waiter.resume(.failure(connection.error(for: .tooManyBytes)))
         case .refused(let error): waiter.resume(.failure(error))
-        case .invalid(let error): waiter.resume(.failure(RedisError(error, endpoint: endpoint)))
         }
     }
 }

@@ -35,28 +35,44 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
         case tooManyBytes
     }
 
-    private let maxWaiting: Int
-    private let maxQueuedBytes: Int
+    /// What a connection may hold and how long it may take; instants are on the loop's clock, in nanoseconds.
+    struct Settings {
+        var maxWaiting: Int
+        var maxQueuedBytes: Int
+        /// How long no byte may come while replies are due; nil for no limit.
+        var liveness: UInt64?
+        /// When the connection has to stand.
+        var connectDeadline: UInt64 = .max
+    }
+
+    private let settings: Settings
 
     private(set) var phase = Phase.connecting
+    private var greetingCommands = 0
     /// A close was asked for before the connection stood; what was accepted is still to be sent.
     private var isCloseRequested = false
+    /// When a close that drains has to be over.
+    private var closeDeadline = UInt64.max
+    /// When something last showed that the server is alive, or nothing was expected of it.
+    private var progressAt: UInt64 = 0
+    /// It has been silent for too long; the verdict falls if nothing has come by the next tick.
+    private var isSuspected = false
+
     /// Commands given to the stream, in the order of their replies.
     ///
     /// Each holds a permit.
     private var wire = RingBuffer<Slot>()
     /// Commands that wait for the connection or for a permit, in the order they came.
     private var waiting = RingBuffer<Slot>()
-    /// The commands' bytes in `waiting`, tombstones included.
-    private(set) var waitingBytes = 0
+    /// The bytes of the commands in `waiting`, without tombstones.
+    private var waitingBytes = 0
     /// How many in `waiting` are tombstones.
     private var waitingTombstones = 0
     private var wireSweep = Sweep()
     private var waitingSweep = Sweep()
 
-    init(maxWaiting: Int, maxQueuedBytes: Int) {
-        self.maxWaiting = maxWaiting
-        self.maxQueuedBytes = maxQueuedBytes
+    init(_ settings: Settings) {
+        self.settings = settings
     }
 
     /// How many commands wait for their reply, tombstones included.
@@ -88,15 +104,16 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
         case .connecting, .greeting: if isCloseRequested { return .closed }
         case .ready: break
         }
-        if !hasPermit, waitingCount >= maxWaiting { return .tooManyWaiting }
+        if !hasPermit, waitingCount >= settings.maxWaiting { return .tooManyWaiting }
         let queued = unsentBytes + waitingBytes
-        if queued > 0, queued + byteCount > maxQueuedBytes { return .tooManyBytes }
+        if queued > 0, queued + byteCount > settings.maxQueuedBytes { return .tooManyBytes }
         return nil
     }
 
     /// A command with a permit was given to the stream at `position`.
     @inline(__always)
-    mutating func sent(_ waiter: Waiter, byteCount: Int, deadline: UInt64, position: UInt64) {
+    mutating func sent(_ waiter: Waiter, byteCount: Int, deadline: UInt64, position: UInt64, now: UInt64) {
+        if wire.isEmpty { progressed(now) }
         wire.append(Slot(waiter: waiter, byteCount: byteCount, deadline: deadline, position: position))
     }
 
@@ -111,6 +128,8 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
     enum NextWaiting {
         /// These bytes at the head belong to nobody any more: drop them and ask again.
         case skip(byteCount: Int)
+        /// The first command ends unsent: tell it, drop its bytes and ask again.
+        case end(Waiter, EarlyEnd, byteCount: Int)
         /// The first command goes out with these bytes; it is on the wire now.
         case send(byteCount: Int)
         /// Nobody waits, or nothing may be sent.
@@ -128,15 +147,18 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
     /// Takes the first waiting command to the wire.
     ///
     /// The caller holds a permit for it.
-    mutating func promoteNext(position: UInt64) -> NextWaiting {
+    mutating func promoteNext(position: UInt64, now: UInt64, isCancelled: (Waiter) -> Bool) -> NextWaiting {
         guard mayPromote, var slot = waiting.popFirst() else { return .none }
-        waitingSweep.departedOne()
-        waitingBytes -= slot.byteCount
-        if slot.waiter == nil {
+        waitingSweep.departed(1)
+        guard let waiter = slot.waiter else {
             waitingTombstones -= 1
             return .skip(byteCount: slot.byteCount)
         }
+        waitingBytes -= slot.byteCount
+        if isCancelled(waiter) { return .end(waiter, .cancelled, byteCount: slot.byteCount) }
+        if slot.deadline <= now { return .end(waiter, .deadlineExceeded, byteCount: slot.byteCount) }
         slot.position = position
+        if wire.isEmpty { progressed(now) }
         wire.append(slot)
         return .send(byteCount: slot.byteCount)
     }
@@ -146,9 +168,11 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
     /// The stream is connected, and a greeting of `greetingCommands` commands goes out first.
     ///
     /// - Returns: whether commands may be sent now.
-    mutating func connected(greetingCommands: Int) -> Bool {
+    mutating func connected(greetingCommands: Int, now: UInt64) -> Bool {
         guard case .connecting = phase else { return false }
+        progressed(now)
         if greetingCommands > 0 {
+            self.greetingCommands = greetingCommands
             phase = .greeting(repliesLeft: greetingCommands)
             return false
         }
@@ -160,6 +184,46 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
         phase = isCloseRequested ? .closing : .ready
     }
 
+    // MARK: Time
+
+    /// Bytes have come, or nothing was expected until now.
+    @inline(__always)
+    mutating func progressed(_ now: UInt64) {
+        progressAt = now
+        isSuspected = false
+    }
+
+    enum Verdict: Hashable {
+        case goOn
+        /// Nothing has a time limit now: no tick is needed until the next command.
+        case rest
+        case end(TimeOut)
+    }
+
+    /// What ran out of time.
+    enum TimeOut: Hashable {
+        case connect, close, liveness
+    }
+
+    /// Looks at the connection's own time limits, now and again.
+    mutating func tick(_ now: UInt64) -> Verdict {
+        switch phase {
+        case .closed: return .rest
+        case .connecting, .greeting: if settings.connectDeadline <= now { return .end(.connect) }
+        case .ready, .closing: break
+        }
+        if closeDeadline <= now { return .end(.close) }
+        if !wire.isEmpty, let liveness = settings.liveness, now > progressAt, now - progressAt > liveness {
+            // The process itself may have been stopped: look at the socket once more before the verdict.
+            if isSuspected { return .end(.liveness) }
+            isSuspected = true
+        }
+        switch phase {
+        case .ready, .closed: return isIdle ? .rest : .goOn
+        case .connecting, .greeting, .closing: return .goOn
+        }
+    }
+
     // MARK: Replies
 
     enum ReplyAction {
@@ -167,8 +231,8 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
         case greetingReply
         /// The greeting is done; commands may be sent now.
         case greetingDone
-        /// The server refused the greeting.
-        case greetingRefused
+        /// The server refused this command of the greeting, counted from 0.
+        case greetingRefused(Int)
         /// It answers this command. Its permit is free.
         case deliver(Waiter)
         /// It answers a command that nobody waits for any more. Its permit is free.
@@ -189,11 +253,11 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
             guard let slot = wire.first, slot.position < bytesHandedOver, let slot = wire.popFirst() else {
                 return .unsolicited
             }
-            wireSweep.departedOne()
+            wireSweep.departed(1)
             if let waiter = slot.waiter { return .deliver(waiter) }
             return .discard
         case .greeting(let repliesLeft):
-            if isError { return .greetingRefused }
+            if isError { return .greetingRefused(greetingCommands - repliesLeft) }
             guard repliesLeft == 1 else {
                 phase = .greeting(repliesLeft: repliesLeft - 1)
                 return .greetingReply
@@ -213,77 +277,123 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
         case deadlineExceeded
     }
 
-    /// A command that ended before its reply.
-    struct Expired {
-        let waiter: Waiter
-        let end: EarlyEnd
-        let outcome: RedisError.Outcome
-        /// Bytes to take back from the stream: they have not been handed over, and must not be.
-        let takeBack: Range<UInt64>?
+    /// Commands that ended before their replies, and what is to be done for them.
+    struct Expiry {
+        struct Ended {
+            let waiter: Waiter
+            let end: EarlyEnd
+            let outcome: RedisError.Outcome
+        }
+
+        var ended: [Ended] = []
+        /// Where bytes stand in the stream that have not been handed over, and must not be; in ascending order.
+        var takeBack: [Range<UInt64>] = []
+        /// How many permits the commands of those bytes set free.
+        var permitsFreed: Int { takeBack.count }
+        /// Where bytes that belong to nobody stand among those that wait, from the first; in ascending order.
+        var dropWaiting: [Range<Int>] = []
     }
 
     /// Ends commands whose deadline has passed or whose task is cancelled.
     ///
     /// A command that waits is never sent then. One that was handed to the socket keeps its place and its permit. One in
-    /// between leaves the wire whole; `takeBack` names its bytes, in an order in which they can be taken back one by one.
+    /// between leaves the wire whole.
     ///
     /// - Parameter limit: how many commands to look at on the wire, and how many of those that wait. The next call goes on
     ///   where this one stopped, so that a long queue costs each call no more than a short one.
-    /// - Returns: the commands ended, and how many permits that set free.
     mutating func expire(
         now: UInt64,
         bytesHandedOver: UInt64,
         atMost limit: Int = .max,
         isCancelled: (Waiter) -> Bool
-    ) -> (ended: [Expired], permitsFreed: Int) {
+    ) -> Expiry {
         func end(of slot: Slot) -> (Waiter, EarlyEnd)? {
             guard let waiter = slot.waiter else { return nil }
             if isCancelled(waiter) { return (waiter, .cancelled) }
             return slot.deadline <= now ? (waiter, .deadlineExceeded) : nil
         }
 
-        var ended: [Expired] = []
-        var unsent: [(index: Int, waiter: Waiter, end: EarlyEnd)] = []
-        for index in wireSweep.next(limit, of: wire.count) {
+        var expiry = Expiry()
+        let swept = wireSweep.next(limit, of: wire.count)
+        for index in swept {
             let slot = wire[index]
             guard let (waiter, reason) = end(of: slot) else { continue }
-            if slot.position >= bytesHandedOver {
-                unsent.append((index, waiter, reason))
-            } else {
+            if slot.position < bytesHandedOver {
                 wire[index].waiter = nil
-                ended.append(Expired(waiter: waiter, end: reason, outcome: .indeterminate, takeBack: nil))
+                expiry.ended.append(.init(waiter: waiter, end: reason, outcome: .indeterminate))
+            } else {
+                expiry.ended.append(.init(waiter: waiter, end: reason, outcome: .notSent))
+                expiry.takeBack.append(slot.position..<(slot.position + UInt64(slot.byteCount)))
             }
         }
-        // From the last to the first, so that neither places nor positions of those still to go are disturbed.
-        for (index, waiter, reason) in unsent.reversed() {
-            let slot = wire.remove(at: index)
-            for later in index..<wire.count { wire[later].position -= UInt64(slot.byteCount) }
-            let bytes = slot.position..<(slot.position + UInt64(slot.byteCount))
-            ended.append(Expired(waiter: waiter, end: reason, outcome: .notSent, takeBack: bytes))
-        }
+        takeFromWire(expiry.takeBack, from: swept.lowerBound)
+
         for index in waitingSweep.next(limit, of: waiting.count) {
             guard let (waiter, reason) = end(of: waiting[index]) else { continue }
             waiting[index].waiter = nil
             waitingTombstones += 1
-            ended.append(Expired(waiter: waiter, end: reason, outcome: .notSent, takeBack: nil))
+            waitingBytes -= waiting[index].byteCount
+            expiry.ended.append(.init(waiter: waiter, end: reason, outcome: .notSent))
         }
-        return (ended, unsent.count)
+        if waitingTombstones > 64, waitingTombstones > waiting.count / 2 {
+            expiry.dropWaiting = dropTombstones()
+        }
+        return expiry
+    }
+
+    /// Takes the commands at these positions off the wire, in one pass; the ones behind them move up.
+    private mutating func takeFromWire(_ ranges: [Range<UInt64>], from start: Int) {
+        guard !ranges.isEmpty else { return }
+        var next = 0
+        var removed: UInt64 = 0
+        wire.removeAll(from: start) { slot in
+            if next < ranges.count, slot.position == ranges[next].lowerBound {
+                removed += UInt64(ranges[next].count)
+                next += 1
+                return true
+            }
+            slot.position -= removed
+            return false
+        }
+        wireSweep.removed(ranges.count)
+    }
+
+    /// Takes all tombstones out of `waiting`.
+    ///
+    /// - Returns: where their bytes stand.
+    private mutating func dropTombstones() -> [Range<Int>] {
+        var ranges: [Range<Int>] = []
+        var offset = 0
+        waiting.removeAll(from: 0) { slot in
+            let bytes = offset..<(offset + slot.byteCount)
+            offset = bytes.upperBound
+            guard slot.waiter == nil else { return false }
+            ranges.append(bytes)
+            return true
+        }
+        waitingTombstones = 0
+        waitingSweep = Sweep()
+        return ranges
     }
 
     /// Goes round a queue in pieces, while elements leave at its head.
     private struct Sweep {
         /// How many elements have left.
-        private var departed = 0
+        private var gone = 0
         /// Where the next piece begins, counted from the first element there ever was.
         private var cursor = 0
 
-        mutating func departedOne() { departed &+= 1 }
+        /// Elements left at the head.
+        mutating func departed(_ count: Int) { gone &+= count }
+
+        /// Elements of the last piece were taken out.
+        mutating func removed(_ count: Int) { cursor &-= count }
 
         mutating func next(_ limit: Int, of count: Int) -> Range<Int> {
-            var start = max(0, cursor &- departed)
+            var start = max(0, cursor &- gone)
             if start >= count { start = 0 }
             let end = start + min(limit, count - start)
-            cursor = departed &+ end
+            cursor = gone &+ end
             return start..<end
         }
     }
@@ -299,8 +409,9 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
         case none
     }
 
-    /// No further command is accepted; what was accepted goes on.
-    mutating func close() -> CloseAction {
+    /// No further command is accepted; what was accepted goes on, until `deadline` at the latest.
+    mutating func close(deadline: UInt64) -> CloseAction {
+        closeDeadline = min(closeDeadline, deadline)
         switch phase {
         case .closed: return .none
         case .connecting, .greeting:

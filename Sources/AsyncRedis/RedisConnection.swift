@@ -6,41 +6,35 @@ import RESP
 ///
 /// It belongs to its loop's thread.
 final class RedisConnection: @unchecked Sendable {
-    // Safe to share: `core`, `inbox`, `endpoint` and `limits` are; everything else is touched on the loop's thread only.
+    // Safe to share: the constants up to `limiter` are; everything else is touched on the loop's thread only.
     let core: LoopCore
-    let inbox = CommandInbox()
+    let inbox: CommandInbox
     /// What errors call the endpoint.
     let endpoint: String
     let limits: RESPLimits
+    let policy: EndpointPolicy
     private let target: StreamTarget
     private let greeting: RedisGreeting
-    private let policy: EndpointPolicy
     let limiter: InflightLimiter
 
-    private var machine: ConnectionStateMachine<CommandWaiter>
+    var machine: ConnectionStateMachine<CommandWaiter>
     private var framer: RESPFramer
-    private var stream: ByteStream?
+    private(set) var stream: ByteStream?
     private var connector: StreamConnector?
-
-    /// The bytes of waiting commands, from `heldStart` on.
-    private var held = WriteBuffer()
-    private var heldStart = 0
+    /// The bytes of the commands that wait in the machine.
+    var held = HeldBytes()
+    /// How many places of the limiter's line are for commands that wait here.
+    var placesInLine = 0
 
     private var ticker: LoopTimer?
-    private var isTicking = false
-    /// When something last showed that the server is alive, or nothing was expected of it.
-    private var progressAt: UInt64 = 0
-    /// When an attempt to connect, or a close that drains, has to be over.
-    private var phaseDeadline = UInt64.max
-
+    private(set) var isTicking = false
+    /// The error that ended the connection.
+    private(set) var failure: RedisError?
     private var connectWaiters: [(RedisError?) -> Void] = []
     private var endWaiters: [() -> Void] = []
-    private var failure: RedisError?
 
-    /// How often deadlines, cancellations and liveness are looked at while commands are under way.
+    /// How often deadlines, cancellations and the connection's own time limits are looked at.
     private static let tickMilliseconds: UInt64 = 10
-    /// How many commands on the wire, and how many that wait, are looked at in one tick.
-    private static let maxSweep = 8192
 
     init(
         core: LoopCore,
@@ -58,8 +52,18 @@ final class RedisConnection: @unchecked Sendable {
         self.policy = policy
         self.limiter = limiter
         self.limits = limits
+        // In one turn as many may come in as could be sent and could wait.
+        let (maxEntries, overflow) = policy.maxInflight.addingReportingOverflow(policy.maxWaiting)
+        inbox = CommandInbox(maxEntries: overflow ? .max : maxEntries, maxBytes: policy.maxQueuedBytes)
         framer = RESPFramer(limits: limits)
-        machine = ConnectionStateMachine(maxWaiting: policy.maxWaiting, maxQueuedBytes: policy.maxQueuedBytes)
+        machine = ConnectionStateMachine(
+            .init(
+                maxWaiting: policy.maxWaiting,
+                maxQueuedBytes: policy.maxQueuedBytes,
+                liveness: policy.livenessTimeout?.nanoseconds,
+                connectDeadline: LoopClock.instant(after: policy.connectTimeout)
+            )
+        )
     }
 
     // MARK: Connect
@@ -68,24 +72,10 @@ final class RedisConnection: @unchecked Sendable {
     func start() {
         guard failure == nil else { return }
         let driver = core.driver
-        guard driver.isOpen else {
-            if let error = core.startError {
-                return end(
-                    RedisError(
-                        .connectFailed,
-                        .notSent,
-                        endpoint: endpoint,
-                        "the event loop could not be made: \(error)",
-                        ioError: error
-                    )
-                )
-            }
-            return end(RedisError(loopShutDownAt: endpoint))
-        }
-        let timeout = policy.connectTimeout.roundedUpToMilliseconds
-        phaseDeadline = driver.now + timeout * 1_000_000
-        let connector = StreamConnector(on: driver, to: target, timeoutMilliseconds: timeout) {
-            [self] result in
+        guard driver.isOpen else { return end(loopIsGone) }
+        startTicking()
+        let deadline = LoopClock.instant(after: policy.connectTimeout)
+        let connector = StreamConnector(on: driver, to: target, deadline: deadline) { [self] result in
             self.connector = nil
             switch result {
             case .success(let stream): connected(stream)
@@ -94,47 +84,51 @@ final class RedisConnection: @unchecked Sendable {
         }
         self.connector = connector
         connector.start()
-        startTicking()
+    }
+
+    private var loopIsGone: RedisError {
+        guard let cause = core.startError else { return RedisError(loopShutDownAt: endpoint) }
+        let message = "the event loop could not be made: \(cause)"
+        return RedisError(.connectFailed, .notSent, endpoint: endpoint, message, ioError: cause)
     }
 
     private func connected(_ stream: ByteStream) {
         self.stream = stream
         stream.delegate = self
         stream.disableDelay()
-        let liveness = UInt32(clamping: policy.livenessTimeout.roundedUpToMilliseconds)
-        stream.detectDeadPeer(idleSeconds: max(1, liveness / 1000), unacknowledgedMilliseconds: liveness)
+        if let liveness = policy.livenessTimeout {
+            let milliseconds = UInt32(clamping: liveness.roundedUpToMilliseconds)
+            stream.detectDeadPeer(
+                idleSeconds: max(1, milliseconds / 1000),
+                unacknowledgedMilliseconds: milliseconds
+            )
+        }
         do throws(IOError) {
             try stream.startReading()
         } catch {
             return end(lost("reading could not be started: \(error)", error))
         }
-        noteProgress()
-        let commands = greeting.commands
-        for words in commands { send(greeting: words, on: stream) }
-        if machine.connected(greetingCommands: commands.count) { becameReady() }
-    }
-
-    private func send(greeting words: [String], on stream: ByteStream) {
         do throws(RESPEncodingError) {
-            let command = RESPWordList(words)
-            var failure: RESPEncodingError?
-            stream.send(try command.byteCount(limits)) { command.encode(into: &$0, &failure) }
-            if let failure { throw failure }
+            for words in greeting.commands {
+                let command = RESPWordList(words)
+                stream.send(try command.byteCount(limits)) { command.encode(into: &$0) }
+            }
         } catch {
-            end(RedisError(error, endpoint: endpoint))
+            return end(RedisError(error, endpoint: endpoint))
+        }
+        if machine.connected(greetingCommands: greeting.commands.count, now: core.driver.now) {
+            becameReady()
         }
     }
 
     private func becameReady() {
-        phaseDeadline = .max
         let waiters = connectWaiters
         connectWaiters = []
         for waiter in waiters { waiter(nil) }
         while machine.mayPromote, limiter.tryAcquire() {
             if !promoteNext() { limiter.release() }
         }
-        // The rest stands in line, one place for each command.
-        for _ in 0..<machine.waitingCount { limiter.wait(self) }
+        standInLine()
         endIfDrained()
     }
 
@@ -144,140 +138,6 @@ final class RedisConnection: @unchecked Sendable {
         switch machine.phase {
         case .ready, .closing: done(nil)
         case .connecting, .greeting, .closed: connectWaiters.append(done)
-        }
-    }
-
-    // MARK: Commands
-
-    /// Takes a command of a task on the loop.
-    @inline(__always)
-    func submit(_ command: some RESPCommand, _ waiter: CommandWaiter) {
-        do throws(RESPEncodingError) {
-            let byteCount = try command.byteCount(limits)
-            guard let hasPermit = admit(waiter, byteCount) else { return }
-            var failure: RESPEncodingError?
-            if hasPermit, let stream {
-                let position = stream.bytesAccepted
-                stream.send(byteCount) { command.encode(into: &$0, &failure) }
-                if let failure {
-                    limiter.release()
-                    throw failure
-                }
-                sent(waiter, byteCount, position)
-            } else {
-                held.append(byteCount) { command.encode(into: &$0, &failure) }
-                if let failure { throw failure }
-                queued(waiter, byteCount)
-            }
-        } catch {
-            waiter.resume(.failure(RedisError(error, endpoint: endpoint)))
-        }
-    }
-
-    /// Takes the commands of tasks elsewhere.
-    func takeInbox() {
-        let batch = inbox.take()
-        var start = 0
-        for entry in batch.entries {
-            let bytes = start..<(start + entry.byteCount)
-            start = bytes.upperBound
-            guard let hasPermit = admit(entry.waiter, entry.byteCount) else { continue }
-            if hasPermit, let stream {
-                let position = stream.bytesAccepted
-                stream.send(from: batch.bytes, bytes)
-                sent(entry.waiter, entry.byteCount, position)
-            } else {
-                held.append(from: batch.bytes, bytes)
-                queued(entry.waiter, entry.byteCount)
-            }
-        }
-        inbox.recycle(batch)
-    }
-
-    /// Lets a command in, with a permit or without, or ends it and returns nil.
-    @inline(__always)
-    private func admit(_ waiter: CommandWaiter, _ byteCount: Int) -> Bool? {
-        let hasPermit = machine.mayAskForPermit && limiter.tryAcquire()
-        let unsent = stream?.bytesGathered ?? 0
-        guard let refusal = machine.refusal(byteCount: byteCount, hasPermit: hasPermit, unsentBytes: unsent)
-        else {
-            return hasPermit
-        }
-        if hasPermit { limiter.release() }
-        waiter.resume(.failure(error(for: refusal)))
-        return nil
-    }
-
-    @inline(__always)
-    private func sent(_ waiter: CommandWaiter, _ byteCount: Int, _ position: UInt64) {
-        if machine.inflight == 0 { noteProgress() }
-        machine.sent(waiter, byteCount: byteCount, deadline: deadline, position: position)
-        if !isTicking { startTicking() }
-    }
-
-    private func queued(_ waiter: CommandWaiter, _ byteCount: Int) {
-        machine.queued(waiter, byteCount: byteCount, deadline: deadline)
-        if machine.mayPromote { limiter.wait(self) }
-        if !isTicking { startTicking() }
-    }
-
-    private var deadline: UInt64 {
-        guard let timeout = policy.commandTimeout else { return .max }
-        return core.driver.now + timeout.roundedUpToMilliseconds * 1_000_000
-    }
-
-    private func error(for refusal: ConnectionStateMachine<CommandWaiter>.Refusal) -> RedisError {
-        switch refusal {
-        case .closed:
-            (failure ?? .closed(endpoint)).with(.notSent)
-        case .tooManyWaiting:
-            RedisError(
-                .overloaded,
-                .notSent,
-                endpoint: endpoint,
-                "\(policy.maxWaiting) commands wait already: send fewer at a time, or raise maxWaiting"
-            )
-        case .tooManyBytes:
-            RedisError(
-                .overloaded,
-                .notSent,
-                endpoint: endpoint,
-                "\(policy.maxQueuedBytes) bytes of commands wait already: send less at a time, or raise maxQueuedBytes"
-            )
-        }
-    }
-
-    /// Sends the first command that waits.
-    ///
-    /// The caller holds a permit.
-    ///
-    /// - Returns: whether there was one, which then has the permit.
-    private func promoteNext() -> Bool {
-        guard let stream else { return false }
-        while true {
-            switch machine.promoteNext(position: stream.bytesAccepted) {
-            case .none:
-                return false
-            case .skip(let byteCount):
-                dropHeld(byteCount)
-            case .send(let byteCount):
-                if machine.inflight == 1 { noteProgress() }
-                stream.send(from: held, heldStart..<(heldStart + byteCount))
-                dropHeld(byteCount)
-                return true
-            }
-        }
-    }
-
-    private func dropHeld(_ byteCount: Int) {
-        heldStart += byteCount
-        if heldStart == held.count {
-            held = WriteBuffer()
-            heldStart = 0
-        } else if heldStart > held.count / 2, heldStart > 64 * 1024 {
-            // The larger part is gone: each byte moves once at most for each time the buffer doubles.
-            held.remove(0..<heldStart)
-            heldStart = 0
         }
     }
 
@@ -297,141 +157,70 @@ final class RedisConnection: @unchecked Sendable {
             break
         case .greetingDone:
             becameReady()
-        case .greetingRefused:
-            let refusal = reply.serverError(endpoint: endpoint)
-            end(
-                RedisError(
-                    .handshakeFailed,
-                    .notSent,
-                    endpoint: endpoint,
-                    "the server refused the connection: \(String(decoding: refusal.serverMessage ?? [], as: UTF8.self))",
-                    serverMessage: refusal.serverMessage
-                )
-            )
+        case .greetingRefused(let index):
+            end(greeting.refusal(of: index, reply.errorMessage, endpoint: endpoint))
         case .unsolicited:
-            unsolicited(reply)
+            end(unsolicited(reply))
         }
     }
 
-    private func unsolicited(_ reply: Reply) {
-        if reply.isError {
-            // How a server says goodbye, for example when it has too many clients.
-            let farewell = reply.serverError(endpoint: endpoint).serverMessage ?? []
-            end(
-                lost(
-                    "the server ended the connection: \(String(decoding: farewell, as: UTF8.self))",
-                    nil,
-                    farewell
-                )
-            )
-        } else {
-            end(
-                RedisError(
-                    .protocolViolation,
-                    .indeterminate,
-                    endpoint: endpoint,
-                    "the server sent a reply that no command asked for; the connection was ended"
-                )
-            )
+    private func unsolicited(_ reply: Reply) -> RedisError {
+        guard reply.isError else {
+            let message = "the server sent a reply that no command asked for; the connection was ended"
+            return RedisError(.protocolViolation, .indeterminate, endpoint: endpoint, message)
         }
+        // How a server says goodbye, for example when it has too many clients.
+        let farewell = reply.errorMessage
+        return lost("the server ended the connection: \(String(forPerson: farewell))", nil, farewell)
     }
 
     // MARK: Time
 
-    private func noteProgress() {
-        progressAt = core.driver.now
-    }
-
-    private func startTicking() {
+    func startTicking() {
+        guard failure == nil, !isTicking else { return }
         if ticker == nil { ticker = LoopTimer(on: core.driver, fired: { [weak self] in self?.tick() }) }
         ticker?.start(after: Self.tickMilliseconds, every: Self.tickMilliseconds)
         isTicking = true
     }
 
     private func tick() {
-        let now = core.driver.now
-        if phaseDeadline <= now { return phaseTimedOut() }
+        let now = LoopClock.now
         expireCommands(now)
-        if machine.inflight > 0, now - progressAt > policy.livenessTimeout.roundedUpToMilliseconds * 1_000_000
-        {
-            return end(lost("no byte came for \(policy.livenessTimeout) while replies were due", .timedOut))
-        }
-        if machine.isIdle, phaseDeadline == .max {
+        switch machine.tick(now) {
+        case .goOn:
+            break
+        case .rest:
             ticker?.stop()
             isTicking = false
+        case .end(.connect):
+            let message = "connecting to \(target) took longer than \(policy.connectTimeout)"
+            end(RedisError(.connectTimedOut, .notSent, endpoint: endpoint, message, ioError: .timedOut))
+        case .end(.close):
+            let message = "the client was closed, and the time for its last replies ran out"
+            end(RedisError(.clientClosed, .notSent, endpoint: endpoint, message))
+        case .end(.liveness):
+            let silence = policy.livenessTimeout.map { "\($0)" } ?? "too long"
+            end(lost("no byte came for \(silence) while replies were due", .timedOut))
         }
-    }
-
-    private func phaseTimedOut() {
-        switch machine.phase {
-        case .ready, .closing, .closed:
-            end(
-                RedisError(
-                    .clientClosed,
-                    .notSent,
-                    endpoint: endpoint,
-                    "the client was closed, and its time to drain ran out"
-                )
-            )
-        case .connecting, .greeting:
-            end(
-                RedisError(
-                    .connectTimedOut,
-                    .notSent,
-                    endpoint: endpoint,
-                    "connecting to \(target) took longer than \(policy.connectTimeout)",
-                    ioError: .timedOut
-                )
-            )
-        }
-    }
-
-    private func expireCommands(_ now: UInt64) {
-        let (ended, permitsFreed) = machine.expire(
-            now: now,
-            bytesHandedOver: stream?.bytesHandedOver ?? 0,
-            atMost: Self.maxSweep,
-            isCancelled: { $0.isCancelled }
-        )
-        for command in ended {
-            if let bytes = command.takeBack { stream?.takeBack(bytes) }
-            let error =
-                switch command.end {
-                case .cancelled:
-                    RedisError(.cancelled, command.outcome, endpoint: endpoint, "the task was cancelled")
-                case .deadlineExceeded:
-                    RedisError(
-                        .deadlineExceeded,
-                        command.outcome,
-                        endpoint: endpoint,
-                        "no reply came in time"
-                    )
-                }
-            command.waiter.resume(.failure(error))
-        }
-        for _ in 0..<permitsFreed { limiter.release() }
-        if !ended.isEmpty { endIfDrained() }
     }
 
     // MARK: The end
 
-    /// Accepts nothing more and ends when everything accepted has been answered, or after `milliseconds`.
-    func close(within milliseconds: UInt64, _ done: @escaping () -> Void) {
+    /// Accepts nothing more and ends when everything accepted has been answered, or at `deadline`.
+    func close(deadline: UInt64, _ done: @escaping () -> Void) {
         guard failure == nil else { return done() }
         endWaiters.append(done)
         // What other threads have handed in by now has been accepted.
         inbox.close(.closed(endpoint))
         takeInbox()
-        switch machine.close() {
+        switch machine.close(deadline: deadline) {
         case .none: break
         case .endNow: end(.closed(endpoint))
-        case .drain:
-            phaseDeadline = min(phaseDeadline, core.driver.now + milliseconds * 1_000_000)
-            if !isTicking { startTicking() }
+        case .drain: startTicking()
         }
     }
 
-    private func endIfDrained() {
+    func endIfDrained() {
         if machine.isDrained { end(.closed(endpoint)) }
     }
 
@@ -454,7 +243,7 @@ final class RedisConnection: @unchecked Sendable {
     /// Ends the connection, once.
     ///
     /// Every command that waits fails with `error`, first come first.
-    private func end(_ error: RedisError) {
+    func end(_ error: RedisError) {
         guard failure == nil else { return }
         failure = error
         let handedOver = stream?.bytesHandedOver ?? 0
@@ -464,8 +253,8 @@ final class RedisConnection: @unchecked Sendable {
         stream = nil
         ticker?.close()
         ticker = nil
-        held = WriteBuffer()
-        heldStart = 0
+        isTicking = false
+        held = HeldBytes()
 
         let notSent = error.with(.notSent)
         inbox.close(notSent)
@@ -485,11 +274,11 @@ final class RedisConnection: @unchecked Sendable {
     }
 }
 
-// MARK: - Told by the stream and the limiter
+// MARK: - Told by the stream
 
 extension RedisConnection: ByteStreamDelegate {
     func streamReceived(_ buffer: ReadBuffer, _ bytes: Range<Int>) -> Int {
-        noteProgress()
+        machine.progressed(core.driver.now)
         var start = bytes.lowerBound
         do throws(RESPProtocolError) {
             while failure == nil {
@@ -520,8 +309,4 @@ extension RedisConnection: ByteStreamDelegate {
             end(lost("the server closed the connection\(during)", nil))
         }
     }
-}
-
-extension RedisConnection: PermitWaiter {
-    func takePermit() -> Bool { promoteNext() }
 }

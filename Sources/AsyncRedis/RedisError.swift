@@ -19,7 +19,18 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         /// The code's name.
         public let description: String
-        private init(_ description: String) { self.description = description }
+        /// Whether it is the server's own word, and not one of this client's.
+        private let isServers: Bool
+
+        private init(_ description: String) {
+            self.description = description
+            isServers = false
+        }
+
+        private init(server prefix: String) {
+            description = prefix
+            isServers = true
+        }
 
         /// The URL is not one of a Redis server. *notSent*
         public static let invalidURL = Code("invalidURL")
@@ -31,7 +42,7 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
         public static let resolveFailed = Code("resolveFailed")
         /// No address could be connected to. *notSent*
         public static let connectFailed = Code("connectFailed")
-        /// The server did not let the client in: wrong password, no such database, too many clients. *notSent*
+        /// The server refused the login or the database. *notSent*
         public static let handshakeFailed = Code("handshakeFailed")
         /// Connecting took longer than the endpoint's `connectTimeout`. *notSent*
         public static let connectTimedOut = Code("connectTimedOut")
@@ -53,19 +64,19 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
         public static let unexpectedReply = Code("unexpectedReply")
 
         /// The server's own code: the first word of its error, for example `WRONGTYPE`. *rejected*
-        public static func server(_ prefix: String) -> Code { Code(prefix) }
+        public static func server(_ prefix: String) -> Code { Code(server: prefix) }
         /// The key holds a value of another type.
-        public static let wrongType = Code("WRONGTYPE")
+        public static let wrongType = Code(server: "WRONGTYPE")
         /// An error without a code of its own.
-        public static let generic = Code("ERR")
+        public static let generic = Code(server: "ERR")
         /// Authentication is required.
-        public static let noAuth = Code("NOAUTH")
+        public static let noAuth = Code(server: "NOAUTH")
         /// The password or the user is wrong.
-        public static let wrongPassword = Code("WRONGPASS")
+        public static let wrongPassword = Code(server: "WRONGPASS")
         /// The server is loading its data.
-        public static let loading = Code("LOADING")
+        public static let loading = Code(server: "LOADING")
         /// The server is out of memory.
-        public static let outOfMemory = Code("OOM")
+        public static let outOfMemory = Code(server: "OOM")
     }
 
     /// Shared, so that the error is one reference wide.
@@ -177,7 +188,7 @@ extension RedisError {
             isCode ? .server(String(decoding: prefix, as: UTF8.self)) : .generic,
             .rejected,
             endpoint: endpoint,
-            String(decoding: bytes, as: UTF8.self),
+            String(forPerson: bytes),
             serverMessage: bytes
         )
     }
@@ -213,7 +224,32 @@ extension RedisError {
         self.init(.loopShutDown, .notSent, endpoint: endpoint, "the event loop has been shut down")
     }
 
+    static func cancelled(_ outcome: Outcome, _ endpoint: String) -> RedisError {
+        RedisError(.cancelled, outcome, endpoint: endpoint, "the task was cancelled")
+    }
+
+    static func overloaded(_ message: String, _ endpoint: String) -> RedisError {
+        RedisError(.overloaded, .notSent, endpoint: endpoint, message)
+    }
+
     static func closed(_ endpoint: String) -> RedisError {
         RedisError(.clientClosed, .notSent, endpoint: endpoint, "the client has been closed")
+    }
+}
+
+extension String {
+    /// Text from a server: what is not UTF-8 as replacement characters, and control characters, which a terminal or a log
+    /// would obey, as `\x1b`.
+    init(forPerson bytes: [UInt8]) {
+        var text = ""
+        for scalar in String(decoding: bytes, as: UTF8.self).unicodeScalars {
+            if scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value) {
+                let digits = String(scalar.value, radix: 16)
+                text += digits.count == 1 ? "\\x0\(digits)" : "\\x\(digits)"
+            } else {
+                text.unicodeScalars.append(scalar)
+            }
+        }
+        self = text
     }
 }

@@ -2,7 +2,7 @@
 
 /// A parsed `redis://` or `unix://` URL.
 ///
-/// Source: the URI schemes `redis` and `rediss` as registered, and redis-py's `unix://` for sockets.
+/// Source: the registered URI schemes `redis` and `rediss`; redis-py's `unix://` for sockets.
 struct RedisURL {
     private(set) var spec: EndpointSpec
 
@@ -17,7 +17,7 @@ struct RedisURL {
         }
         switch scheme.lowercased() {
         case "redis": spec = try Self.parseTCP(rest, policy)
-        case "unix", "redis+unix", "redis-socket": spec = try Self.parseUnix(rest, policy)
+        case "unix": spec = try Self.parseUnix(rest, policy)
         case "rediss":
             throw Self.invalid(
                 "TLS is not built in yet: rediss:// cannot be used; use redis:// or a local TLS proxy"
@@ -144,9 +144,7 @@ struct RedisURL {
 
     private static func checkDatabase(_ text: String?) throws(RedisError) -> String? {
         guard let text else { return nil }
-        guard let number = Int32(text), number >= 0, String(number) == text else {
-            throw invalid("the database is not a number from 0")
-        }
+        guard RedisGreeting.isDatabase(text) else { throw invalid("the database is not a number from 0") }
         return text
     }
 

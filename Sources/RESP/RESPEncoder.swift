@@ -1,14 +1,3 @@
-/// One word of a command: `String`, `Substring`, `[UInt8]`, the integer types and `Double` are words.
-public protocol RESPEncodable {
-    /// How many bytes ``encode(into:)`` writes.
-    var respByteCount: Int { get }
-    /// Writes the word's bytes, ``respByteCount`` of them.
-    ///
-    /// A command with a word that writes another number of bytes is refused. Writing past the end of `output` traps, as it
-    /// does for every `OutputSpan`.
-    func encode(into output: inout OutputSpan<UInt8>)
-}
-
 /// Encodes commands as a server reads them: `*N`, then `$length` and the bytes of each word.
 public enum RESPEncoder {
     /// Encodes one command.
@@ -23,37 +12,18 @@ public enum RESPEncoder {
         limits: RESPLimits = .default
     ) throws(RESPEncodingError) -> [UInt8] {
         let command = RESPWordList(words)
-        let byteCount = try command.byteCount(limits)
-        var failure: RESPEncodingError?
-        let bytes = [UInt8](capacity: byteCount) { output in
-            _ = command.encode(into: &output, &failure)
-        }
-        if let failure { throw failure }
-        return bytes
+        return [UInt8](capacity: try command.byteCount(limits)) { output in command.encode(into: &output) }
     }
 }
 
 /// A command that knows its size before it is written.
-package protocol RESPCommand {
+///
+/// No code of a user's runs while one is measured or written: words are taken from their values before.
+package protocol RESPCommand: Sendable {
     /// The size on the wire, in bytes.
     func byteCount(_ limits: RESPLimits) throws(RESPEncodingError) -> Int
-    /// Writes the command: exactly as many bytes as `byteCount` said, or it throws.
-    func encode(into output: inout OutputSpan<UInt8>) throws(RESPEncodingError)
-}
-
-extension RESPCommand {
-    /// Writes the command, and keeps the error if it cannot be written.
-    ///
-    /// - Returns: whether it was written whole.
-    package func encode(into output: inout OutputSpan<UInt8>, _ failure: inout RESPEncodingError?) -> Bool {
-        do throws(RESPEncodingError) {
-            try encode(into: &output)
-            return true
-        } catch {
-            failure = error
-            return false
-        }
-    }
+    /// Writes the command, exactly as many bytes as `byteCount` said. There must be room for them.
+    func encode(into output: inout OutputSpan<UInt8>)
 }
 
 /// A command of three words of text.
@@ -70,17 +40,17 @@ package struct RESPTextCommand: RESPCommand {
 
     package func byteCount(_ limits: RESPLimits) throws(RESPEncodingError) -> Int {
         var size = CommandSize(limits)
-        try size.add(first.respByteCount)
-        try size.add(second.respByteCount)
-        try size.add(third.respByteCount)
+        try size.add(first.utf8.count)
+        try size.add(second.utf8.count)
+        try size.add(third.utf8.count)
         return try size.total()
     }
 
-    package func encode(into output: inout OutputSpan<UInt8>) throws(RESPEncodingError) {
+    package func encode(into output: inout OutputSpan<UInt8>) {
         output.appendHeader(RESPType.array, 3)
-        try output.appendWord(first)
-        try output.appendWord(second)
-        try output.appendWord(third)
+        output.appendWord(first)
+        output.appendWord(second)
+        output.appendWord(third)
     }
 }
 
@@ -100,39 +70,19 @@ package struct RESPRangeCommand: RESPCommand {
 
     package func byteCount(_ limits: RESPLimits) throws(RESPEncodingError) -> Int {
         var size = CommandSize(limits)
-        try size.add(name.respByteCount)
-        try size.add(key.respByteCount)
-        try size.add(start.respByteCount)
-        try size.add(stop.respByteCount)
+        try size.add(name.utf8.count)
+        try size.add(key.utf8.count)
+        try size.add(decimalDigits(start))
+        try size.add(decimalDigits(stop))
         return try size.total()
     }
 
-    package func encode(into output: inout OutputSpan<UInt8>) throws(RESPEncodingError) {
+    package func encode(into output: inout OutputSpan<UInt8>) {
         output.appendHeader(RESPType.array, 4)
-        try output.appendWord(name)
-        try output.appendWord(key)
-        try output.appendWord(start)
-        try output.appendWord(stop)
-    }
-}
-
-/// A command whose words are known when it is run.
-package struct RESPWordList: RESPCommand {
-    private let words: [any RESPEncodable]
-
-    package init(_ words: [any RESPEncodable]) {
-        self.words = words
-    }
-
-    package func byteCount(_ limits: RESPLimits) throws(RESPEncodingError) -> Int {
-        var size = CommandSize(limits)
-        for word in words { try size.add(word.respByteCount) }
-        return try size.total()
-    }
-
-    package func encode(into output: inout OutputSpan<UInt8>) throws(RESPEncodingError) {
-        output.appendHeader(RESPType.array, words.count)
-        for word in words { try output.appendWord(word) }
+        output.appendWord(name)
+        output.appendWord(key)
+        output.appendWord(start)
+        output.appendWord(stop)
     }
 }
 
@@ -150,17 +100,41 @@ package struct RESPKeyAndList: RESPCommand {
 
     package func byteCount(_ limits: RESPLimits) throws(RESPEncodingError) -> Int {
         var size = CommandSize(limits)
-        try size.add(name.respByteCount)
-        try size.add(key.respByteCount)
-        for word in list { try size.add(word.respByteCount) }
+        try size.add(name.utf8.count)
+        try size.add(key.utf8.count)
+        for word in list { try size.add(word.utf8.count) }
         return try size.total()
     }
 
-    package func encode(into output: inout OutputSpan<UInt8>) throws(RESPEncodingError) {
+    package func encode(into output: inout OutputSpan<UInt8>) {
         output.appendHeader(RESPType.array, list.count + 2)
-        try output.appendWord(name)
-        try output.appendWord(key)
-        for word in list { try output.appendWord(word) }
+        output.appendWord(name)
+        output.appendWord(key)
+        for word in list { output.appendWord(word) }
+    }
+}
+
+/// A command of any words.
+package struct RESPWordList: RESPCommand {
+    private let words: [RESPWord]
+
+    package init(_ words: [any RESPEncodable]) {
+        self.words = words.map { $0.respWord }
+    }
+
+    package func byteCount(_ limits: RESPLimits) throws(RESPEncodingError) -> Int {
+        var size = CommandSize(limits)
+        for word in words { try size.add(word.byteCount) }
+        return try size.total()
+    }
+
+    package func encode(into output: inout OutputSpan<UInt8>) {
+        output.appendHeader(RESPType.array, words.count)
+        for word in words {
+            output.appendHeader(RESPType.bulkString, word.byteCount)
+            word.encode(into: &output)
+            output.appendLineEnd()
+        }
     }
 }
 
@@ -176,7 +150,7 @@ private struct CommandSize {
 
     mutating func add(_ byteCount: Int) throws(RESPEncodingError) {
         words += 1
-        guard byteCount >= 0, byteCount <= limits.maxBulkBytes else {
+        guard byteCount <= limits.maxBulkBytes else {
             throw RESPEncodingError(
                 "word \(words) of the command has \(byteCount) bytes; at most \(limits.maxBulkBytes) may be sent"
             )
@@ -204,30 +178,26 @@ private struct CommandSize {
 }
 
 extension OutputSpan<UInt8> {
-    fileprivate mutating func appendWord(_ word: some RESPEncodable) throws(RESPEncodingError) {
-        let byteCount = word.respByteCount
-        // Room for a word that breaks its promise is refused, not trapped on: it never reaches the wire.
-        guard byteCount >= 0, freeCapacity - 5 - decimalDigits(byteCount) >= byteCount else {
-            throw .wrongByteCount
-        }
-        appendHeader(RESPType.bulkString, byteCount)
-        let before = count
-        word.encode(into: &self)
-        guard count - before == byteCount, freeCapacity >= 2 else { throw .wrongByteCount }
-        append(RESPByte.cr)
-        append(RESPByte.lf)
+    fileprivate mutating func appendWord(_ text: String) {
+        appendHeader(RESPType.bulkString, text.utf8.count)
+        append(copying: text.utf8Span.span)
+        appendLineEnd()
+    }
+
+    fileprivate mutating func appendWord(_ integer: Int) {
+        appendHeader(RESPType.bulkString, decimalDigits(integer))
+        append(decimal: integer)
+        appendLineEnd()
     }
 
     fileprivate mutating func appendHeader(_ type: UInt8, _ number: Int) {
         append(type)
         append(decimal: number)
+        appendLineEnd()
+    }
+
+    fileprivate mutating func appendLineEnd() {
         append(RESPByte.cr)
         append(RESPByte.lf)
-    }
-}
-
-extension RESPEncodingError {
-    fileprivate static var wrongByteCount: RESPEncodingError {
-        RESPEncodingError("a word wrote another number of bytes than its respByteCount says")
     }
 }

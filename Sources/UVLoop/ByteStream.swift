@@ -37,8 +37,6 @@ package protocol ByteStreamDelegate: AnyObject {
     package private(set) var bytesAccepted: UInt64 = 0
     /// How many of them have been handed over to be written, at least in part.
     package private(set) var bytesHandedOver: UInt64 = 0
-    /// How many bytes have ever been received.
-    package private(set) var bytesReceived: UInt64 = 0
 
     private init(on driver: LoopDriver, _ target: Target, size: Int) throws(IOError) {
         guard driver.isOpen else { throw .loopShutDown }
@@ -177,7 +175,6 @@ package protocol ByteStreamDelegate: AnyObject {
     private func read(_ count: Int) {
         guard isOpen else { return }
         if count > 0 {
-            bytesReceived += UInt64(count)
             guard let (buffer, bytes) = input.received(count) else { return }
             let consumed = delegate?.streamReceived(buffer, bytes) ?? bytes.count
             // The delegate may have closed the stream, which let the bytes go.
@@ -199,12 +196,10 @@ package protocol ByteStreamDelegate: AnyObject {
 
     // MARK: Write
 
-    /// Gathers what `fill` writes, at most `byteCount` bytes, for the end of this turn; nothing, if it returns false.
-    package func send(_ byteCount: Int, _ fill: (inout OutputSpan<UInt8>) -> Bool) {
-        let output = outputOfThisTurn()
-        let before = output.count
-        output.append(byteCount, fill)
-        gatheredMore(output.count - before)
+    /// Gathers the `byteCount` bytes that `fill` writes for the end of this turn.
+    package func send(_ byteCount: Int, _ fill: (inout OutputSpan<UInt8>) -> Void) {
+        outputOfThisTurn().append(byteCount, fill)
+        gatheredMore(byteCount)
     }
 
     /// Gathers bytes of `buffer` for the end of this turn.
@@ -216,16 +211,22 @@ package protocol ByteStreamDelegate: AnyObject {
     /// How many bytes wait to be handed over.
     package var bytesGathered: Int { gathered?.count ?? 0 }
 
-    /// Takes bytes back that have not been handed over, given by their place among all bytes ever accepted.
+    /// Takes bytes back that have not been handed over, given by their places among all bytes ever accepted.
     ///
     /// What was accepted after them moves up in that count.
-    package func takeBack(_ range: Range<UInt64>) {
-        guard let gathered, range.lowerBound >= bytesHandedOver, range.upperBound <= bytesAccepted else {
-            return
+    ///
+    /// - Parameter ranges: in ascending order, without overlap.
+    /// - Returns: false, with nothing taken back, if some of them have been handed over or never were accepted.
+    package func takeBack(_ ranges: [Range<UInt64>]) -> Bool {
+        guard let first = ranges.first, let last = ranges.last else { return true }
+        guard let gathered, first.lowerBound >= bytesHandedOver, last.upperBound <= bytesAccepted else {
+            return false
         }
-        let first = Int(range.lowerBound - bytesHandedOver)
-        gathered.remove(first..<(first + range.count))
-        bytesAccepted -= UInt64(range.count)
+        gathered.remove(
+            ranges.map { Int($0.lowerBound - bytesHandedOver)..<Int($0.upperBound - bytesHandedOver) }
+        )
+        bytesAccepted = bytesHandedOver + UInt64(gathered.count)
+        return true
     }
 
     @inline(__always)

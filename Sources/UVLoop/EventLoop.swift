@@ -124,6 +124,15 @@ public struct EventLoopError: Error, Hashable, Sendable, CustomStringConvertible
 }
 
 extension Duration {
+    /// Whole nanoseconds, from 0 to what fits.
+    package var nanoseconds: UInt64 {
+        let (seconds, attoseconds) = components
+        guard seconds >= 0, attoseconds >= 0 else { return 0 }
+        let (nanoseconds, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
+        let (sum, sumOverflow) = nanoseconds.addingReportingOverflow(UInt64(attoseconds) / 1_000_000_000)
+        return overflow || sumOverflow ? .max : sum
+    }
+
     /// Whole milliseconds, rounded up, from 0 to what fits.
     package var roundedUpToMilliseconds: UInt64 {
         let (seconds, attoseconds) = components

@@ -63,7 +63,9 @@ import CUV
             let idle = unsafe LoopHandle(size: MemoryLayout<uv_idle_t>.size)
             let async = unsafe LoopHandle(size: MemoryLayout<uv_async_t>.size)
             // The only call of these that can fail, for want of a descriptor; it comes first.
-            try throwIfFailed(unsafe uv_async_init(uvLoop, async.as(uv_async_t.self)) { _ in })
+            let result = unsafe uv_async_init(uvLoop, async.as(uv_async_t.self)) { _ in }
+            if result < 0 { for handle in [prepare, check, idle, async] { handle.discard() } }
+            try throwIfFailed(result)
             unsafe uv_prepare_init(uvLoop, prepare.as(uv_prepare_t.self))
             unsafe uv_check_init(uvLoop, check.as(uv_check_t.self))
             unsafe uv_idle_init(uvLoop, idle.as(uv_idle_t.self))
@@ -156,6 +158,8 @@ import CUV
         var left = limit
         while nextWork < work.count, left > 0 {
             let item = work[nextWork]
+            // A closure that has run lets go of what it holds at once.
+            if case .post = item { work[nextWork] = .done }
             nextWork += 1
             left -= 1
             run(item)
@@ -186,6 +190,8 @@ import CUV
             if let serialExecutor = unsafe serialExecutor { unsafe job.runSynchronously(on: serialExecutor) }
         case .post(let body):
             body()
+        case .done:
+            break
         }
     }
 
@@ -216,8 +222,25 @@ import CUV
 
     // MARK: Time
 
-    /// The loop's time in nanoseconds, on a clock that only goes forward; read once a turn.
-    package var now: UInt64 { unsafe uv_now(uvLoop) * 1_000_000 }
+    /// The time in nanoseconds, on the clock of `LoopClock`; read once a turn, and cut to milliseconds.
+    package var now: UInt64 { phase == .closed ? LoopClock.now : unsafe uv_now(uvLoop) * 1_000_000 }
+
+    /// Brings `now` up to date, for a time that has to be counted from this moment.
+    func updateNow() {
+        if phase != .closed { unsafe uv_update_time(uvLoop) }
+    }
+}
+
+/// The clock that loops go by: nanoseconds, only forward, from any thread.
+package enum LoopClock {
+    /// The time now.
+    package static var now: UInt64 { uv_hrtime() }
+
+    /// The instant that lies a duration ahead, or the end of time.
+    package static func instant(after duration: Duration) -> UInt64 {
+        let (sum, overflow) = now.addingReportingOverflow(duration.nanoseconds)
+        return overflow ? .max : sum
+    }
 }
 
 /// What gathers output during a turn and writes it at the turn's end.

@@ -8,6 +8,8 @@ enum LoopWork {
     case actorJob(UnownedJob)
     /// A closure handed to `post(_:)`.
     case post(@Sendable () -> Void)
+    /// A closure that has run.
+    case done
 }
 
 /// What other threads may touch of a loop: a queue of work behind one lock, and the bell that wakes the loop for it.

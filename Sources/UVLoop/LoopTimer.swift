@@ -94,7 +94,9 @@ package final class LoopTimer: LoopResident, LoopHandleOwner {
                     loopWillShutDown: { [self] in finish(.failure(EventLoopError.shutDown)) }
                 )
                 guard let timer else { return finish(.failure(EventLoopError.shutDown)) }
-                timer.start(after: milliseconds)
+                // From this moment, not from the turn's beginning; and a started millisecond does not count.
+                core.driver.updateNow()
+                timer.start(after: milliseconds == 0 ? 0 : milliseconds + 1)
             }
         }
     }

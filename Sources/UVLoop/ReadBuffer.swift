@@ -45,13 +45,11 @@ import Glibc
         unsafe UnsafeMutableRawBufferPointer(start: memory + offset, count: capacity - offset)
     }
 
-    /// Makes room at the end.
+    /// Makes room at the end, if the system has memory for it.
     ///
     /// Only for a sole owner: the memory may move.
     func grow(to newCapacity: Int) {
-        guard let grown = unsafe realloc(memory, newCapacity) else {
-            fatalError("out of memory: \(newCapacity) bytes for one reply")
-        }
+        guard let grown = unsafe realloc(memory, newCapacity) else { return }
         unsafe memory = unsafe grown
         capacity = newCapacity
     }

@@ -35,18 +35,18 @@ package final class StreamConnector {
     /// Prepares to connect.
     ///
     /// - Parameters:
-    ///   - timeoutMilliseconds: for the lookup and all addresses together.
+    ///   - deadline: for the lookup and all addresses together, on `LoopClock`.
     ///   - completion: called once, possibly before `start()` returns, unless the connector is cancelled.
     package init(
         on driver: LoopDriver,
         to target: StreamTarget,
-        timeoutMilliseconds: UInt64,
+        deadline: UInt64,
         completion: @escaping (Result<ByteStream, ConnectFailure>) -> Void
     ) {
         self.driver = driver
         self.target = target
         self.completion = completion
-        deadline = driver.now + timeoutMilliseconds * 1_000_000
+        self.deadline = deadline
     }
 
     /// Begins to connect.
@@ -54,9 +54,10 @@ package final class StreamConnector {
         makeTimer()
         switch target {
         case .unix(let path):
-            tryOne(named: path) { connected throws(IOError) in
+            let failure = tryOne(named: path) { connected throws(IOError) in
                 try ByteStream.connecting(on: driver, toSocketAt: path, connected: connected)
             }
+            if let failure { fail(.connecting, failure) }
         case .tcp(let host, let port):
             if let address = SocketAddress(literal: host, port: port) {
                 candidates = [address]
@@ -104,31 +105,39 @@ package final class StreamConnector {
         }
     }
 
+    /// Tries addresses until one neither connects nor fails at once.
     private func tryNext(after failure: IOError?) {
-        guard let address = candidates.popFirst() else {
-            return fail(.connecting, failure ?? .nameNotFound)
+        var failure = failure
+        while let address = candidates.popFirst() {
+            failure = tryOne(named: address.description) { connected throws(IOError) in
+                try ByteStream.connecting(on: driver, to: address, connected: connected)
+            }
+            if failure == nil { return }
         }
-        tryOne(named: address.description) { connected throws(IOError) in
-            try ByteStream.connecting(on: driver, to: address, connected: connected)
-        }
+        fail(.connecting, failure ?? .nameNotFound)
     }
 
+    /// Tries one address.
+    ///
+    /// - Returns: nil if the attempt is under way, or why it failed at once.
     private func tryOne(
         named name: String,
         _ connect: (_ connected: @escaping (IOError?) -> Void) throws(IOError) -> ByteStream
-    ) {
-        guard driver.now < deadline else { return fail(.connecting, .timedOut) }
+    ) -> IOError? {
         startTimer(sharing: UInt64(candidates.count) + 1)
         attemptName = name
         do throws(IOError) {
+            guard LoopClock.now < deadline else { throw .timedOut }
             attempt = try connect { [self] failure in
                 if let failure { return failed(failure) }
                 guard let stream = attempt else { return }
                 attempt = nil
                 finish(.success(stream))
             }
+            return nil
         } catch {
-            failed(error)
+            attempts.append((attemptName, error))
+            return error
         }
     }
 
@@ -145,8 +154,10 @@ package final class StreamConnector {
     }
 
     private func startTimer(sharing parts: UInt64) {
-        let left = deadline > driver.now ? deadline - driver.now : 0
-        timer?.start(after: left / parts / 1_000_000)
+        let now = LoopClock.now
+        let left = deadline > now ? deadline - now : 0
+        // libuv adds its own time to a timeout: leave it room.
+        timer?.start(after: min(left / parts / 1_000_000, UInt64.max / 4))
     }
 
     // MARK: End

@@ -18,18 +18,19 @@ import Glibc
 
     package var isEmpty: Bool { count == 0 }
 
-    /// Appends what `fill` writes, at most `byteCount` bytes; nothing, if `fill` returns false.
-    package func append(_ byteCount: Int, _ fill: (inout OutputSpan<UInt8>) -> Bool) {
+    /// Appends the `byteCount` bytes that `fill` writes.
+    package func append(_ byteCount: Int, _ fill: (inout OutputSpan<UInt8>) -> Void) {
         reserve(byteCount)
-        // `reserve` made the room, and the span cannot leave `fill`.
+        // `reserve` made the room; the span cannot leave `fill`, which only writes, and never comes back here.
         let room = unsafe UnsafeMutableBufferPointer(
             start: memory.map { unsafe $0 + count },
             count: byteCount
         )
         var output = unsafe OutputSpan(buffer: room, initializedCount: 0)
-        let isWanted = fill(&output)
+        fill(&output)
         let written = unsafe output.finalize(for: room)
-        if isWanted { count += written }
+        precondition(written == byteCount, "a command wrote another number of bytes than it counted")
+        count += written
     }
 
     /// Appends bytes of another buffer.
@@ -42,12 +43,19 @@ import Glibc
         count += range.count
     }
 
-    /// Takes the bytes at `range` out; what follows moves up.
-    package func remove(_ range: Range<Int>) {
-        precondition(range.lowerBound >= 0 && range.upperBound <= count)
-        guard let memory = unsafe memory else { return }
-        unsafe memmove(memory + range.lowerBound, memory + range.upperBound, count - range.upperBound)
-        count -= range.count
+    /// Takes the bytes at these places out, in one pass; what is between and behind them moves up.
+    ///
+    /// - Parameter ranges: in ascending order, without overlap.
+    package func remove(_ ranges: [Range<Int>]) {
+        guard let memory = unsafe memory, let first = ranges.first, let last = ranges.last else { return }
+        precondition(first.lowerBound >= 0 && last.upperBound <= count)
+        var end = first.lowerBound
+        for (index, range) in ranges.enumerated() {
+            let next = index + 1 < ranges.count ? ranges[index + 1].lowerBound : count
+            unsafe memmove(memory + end, memory + range.upperBound, next - range.upperBound)
+            end += next - range.upperBound
+        }
+        count = end
     }
 
     /// Empties the buffer; its memory is kept for the next use.

@@ -105,25 +105,11 @@ import Testing
             }
             #expect(empty?.code == .invalidCommand)
             #expect(empty?.outcome == .notSent)
-            let liar = await #expect(throws: RedisError.self) {
-                if onLoop { return try await loop.run { try await redis.send("GET", Liar()) } }
-                return try await redis.send("GET", Liar())
-            }
-            #expect(liar?.code == .invalidCommand)
         }
         await #expect(throws: RedisError.self) { try await redis.hmget("k", []) }
         #expect(try await redis.send("ECHO", "still there") == .bulkString("still there"))
         await redis.close()
         server.stop()
-    }
-
-    /// A word that says it has one byte and writes two.
-    private struct Liar: RESPEncodable {
-        var respByteCount: Int { 1 }
-        func encode(into output: inout OutputSpan<UInt8>) {
-            output.append(65)
-            output.append(65)
-        }
     }
 
     @Test func everyTaskGetsTheReplyToItsOwnQuestion() async throws {

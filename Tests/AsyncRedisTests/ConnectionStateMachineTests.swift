@@ -54,7 +54,7 @@ import Testing
         let machine = Subject()
         machine.queued(1, byteCount: 10, deadline: .max)
         _ = machine.connected(greetingCommands: 1)
-        #expect(machine.reply(isError: true) == "refused")
+        #expect(machine.reply(isError: true) == "refused 0")
     }
 
     @Test func errorRepliesAreRepliesOnceReady() {
@@ -91,11 +91,11 @@ import Testing
     @Test func aCancelledWaiterIsNeverSent() {
         let machine = ready()
         for number in 1...3 { machine.queued(number, byteCount: 10 * number, deadline: .max) }
-        let (ended, permits) = machine.expire(now: 0, bytesHandedOver: 0) { $0 == 2 }
-        #expect(ended.map(\.waiter) == [2])
-        #expect(ended.map(\.end) == [.cancelled])
-        #expect(ended.map(\.outcome) == [.notSent])
-        #expect(permits == 0)
+        let expiry = machine.expire(now: 0, bytesHandedOver: 0) { $0 == 2 }
+        #expect(expiry.ended.map(\.waiter) == [2])
+        #expect(expiry.ended.map(\.end) == [.cancelled])
+        #expect(expiry.ended.map(\.outcome) == [.notSent])
+        #expect(expiry.permitsFreed == 0)
         #expect(machine.waitingCount == 2)
         #expect(machine.promote() == "send 10")
         #expect(machine.promote() == "skip 20")
@@ -110,9 +110,9 @@ import Testing
         for number in 0..<3 {
             machine.sent(number, byteCount: 10, deadline: .max, position: UInt64(number * 10))
         }
-        let (ended, permits) = machine.expire(now: 0, bytesHandedOver: 30) { $0 == 1 }
-        #expect(ended.map(\.outcome) == [.indeterminate])
-        #expect(permits == 0, "its permit is held until its reply has come")
+        let expiry = machine.expire(now: 0, bytesHandedOver: 30) { $0 == 1 }
+        #expect(expiry.ended.map(\.outcome) == [.indeterminate])
+        #expect(expiry.permitsFreed == 0, "its permit is held until its reply has come")
         #expect(machine.inflight == 3)
         #expect(machine.reply() == "deliver 0")
         #expect(machine.reply() == "discard")
@@ -125,11 +125,11 @@ import Testing
             machine.sent(number, byteCount: 10, deadline: .max, position: UInt64(number * 10))
         }
         // The first 15 bytes have been handed over: command 0 whole, command 1 in part.
-        let (ended, permits) = machine.expire(now: 0, bytesHandedOver: 15) { $0 == 1 || $0 == 2 }
-        #expect(ended.map(\.waiter) == [1, 2])
-        #expect(ended.map(\.outcome) == [.indeterminate, .notSent])
-        #expect(ended.map(\.takeBack) == [nil, 20..<30])
-        #expect(permits == 1)
+        let expiry = machine.expire(now: 0, bytesHandedOver: 15) { $0 == 1 || $0 == 2 }
+        #expect(expiry.ended.map(\.waiter) == [1, 2])
+        #expect(expiry.ended.map(\.outcome) == [.indeterminate, .notSent])
+        #expect(expiry.takeBack == [20..<30])
+        #expect(expiry.permitsFreed == 1)
         #expect(machine.reply() == "deliver 0")
         #expect(machine.reply(handedOver: 15) == "discard")
         // Command 3 has moved up to position 20.
@@ -137,14 +137,14 @@ import Testing
         #expect(machine.reply(handedOver: 21) == "deliver 3")
     }
 
-    @Test func severalTakenBackAreNamedFromTheLastToTheFirst() {
+    @Test func severalTakenBackAreNamedInTheirOrder() {
         let machine = ready()
         for number in 0..<4 {
             machine.sent(number, byteCount: 10, deadline: .max, position: UInt64(number * 10))
         }
-        let (ended, permits) = machine.expire(now: 0, bytesHandedOver: 10) { $0 == 1 || $0 == 3 }
-        #expect(ended.map(\.takeBack) == [30..<40, 10..<20])
-        #expect(permits == 2)
+        let expiry = machine.expire(now: 0, bytesHandedOver: 10) { $0 == 1 || $0 == 3 }
+        #expect(expiry.takeBack == [10..<20, 30..<40])
+        #expect(expiry.permitsFreed == 2)
         #expect(machine.reply() == "deliver 0")
         #expect(machine.reply(handedOver: 11) == "deliver 2")
     }
@@ -156,10 +156,10 @@ import Testing
         machine.queued(3, byteCount: 10, deadline: 100)
         machine.queued(4, byteCount: 10, deadline: .max)
         #expect(machine.expire(now: 99, bytesHandedOver: 20, { _ in false }).ended.isEmpty)
-        let (ended, _) = machine.expire(now: 100, bytesHandedOver: 20) { _ in false }
-        #expect(ended.map(\.waiter) == [1, 3])
-        #expect(ended.map(\.end) == [.deadlineExceeded, .deadlineExceeded])
-        #expect(ended.map(\.outcome) == [.indeterminate, .notSent])
+        let expiry = machine.expire(now: 100, bytesHandedOver: 20) { _ in false }
+        #expect(expiry.ended.map(\.waiter) == [1, 3])
+        #expect(expiry.ended.map(\.end) == [.deadlineExceeded, .deadlineExceeded])
+        #expect(expiry.ended.map(\.outcome) == [.indeterminate, .notSent])
         #expect(machine.expire(now: 150, bytesHandedOver: 20, { _ in false }).ended.isEmpty, "each ends once")
     }
 
@@ -183,6 +183,75 @@ import Testing
             )
         }
         #expect(ended == Array(0..<10))
+    }
+
+    @Test func whatEndsInLineIsNotSent() {
+        let machine = ready()
+        machine.queued(1, byteCount: 10, deadline: 5)
+        machine.queued(2, byteCount: 20, deadline: .max)
+        machine.queued(3, byteCount: 30, deadline: 6)
+        #expect(machine.promote(now: 5) == "deadlineExceeded 1, skip 10")
+        #expect(machine.promote(now: 5, { $0 == 2 }) == "cancelled 2, skip 20")
+        #expect(machine.promote(now: 5) == "send 30")
+        #expect(machine.waitingCount == 0)
+    }
+
+    @Test func tombstonesOfThoseWhoWaitedAreSweptOut() {
+        let machine = ready()
+        for number in 0..<200 { machine.queued(number, byteCount: 10, deadline: .max) }
+        #expect(machine.refusal(byteCount: 1, hasPermit: true, unsentBytes: 0) == .tooManyBytes)
+        let expiry = machine.expire(now: 0, bytesHandedOver: 0, { !$0.isMultiple(of: 4) })
+        #expect(expiry.ended.count == 150)
+        #expect(expiry.dropWaiting.count == 150)
+        #expect(expiry.dropWaiting.first == 10..<20)
+        #expect(machine.waitingCount == 50)
+        #expect(
+            machine.refusal(byteCount: 1, hasPermit: true, unsentBytes: 0) == nil,
+            "their bytes do not count"
+        )
+        #expect(machine.promote() == "send 10")
+        #expect(machine.promote() == "send 10")
+        #expect(machine.reply() == "deliver 0")
+        #expect(machine.reply() == "deliver 4")
+    }
+
+    @Test func connectingHasADeadline() {
+        let machine = Subject(connectDeadline: 100)
+        #expect(machine.tick(99) == .goOn)
+        _ = machine.connected(greetingCommands: 1, now: 99)
+        #expect(machine.tick(100) == .end(.connect))
+        #expect(machine.reply() == "ready")
+        #expect(machine.tick(100) == .rest)
+    }
+
+    @Test func aCloseHasADeadlineOfItsOwn() {
+        let machine = Subject(connectDeadline: 100)
+        machine.queued(1, byteCount: 10, deadline: .max)
+        #expect(machine.close(deadline: 50) == "drain")
+        #expect(machine.tick(49) == .goOn)
+        #expect(machine.tick(50) == .end(.close))
+        let standing = ready()
+        standing.sent(1, byteCount: 10, deadline: .max, position: 0)
+        #expect(standing.close(deadline: 50) == "drain")
+        #expect(standing.tick(49) == .goOn)
+        #expect(standing.tick(50) == .end(.close))
+    }
+
+    @Test func silenceWithRepliesDueIsTheEndAtTheSecondLook() {
+        let machine = Subject(liveness: 10)
+        _ = machine.connected(greetingCommands: 0, now: 0)
+        #expect(machine.tick(1000) == .rest, "nothing is due")
+        machine.sent(1, byteCount: 10, deadline: .max, position: 0, now: 1000)
+        #expect(machine.tick(1010) == .goOn)
+        #expect(machine.tick(1011) == .goOn)
+        machine.progressed(1011)
+        #expect(machine.tick(1022) == .goOn)
+        #expect(machine.tick(1023) == .end(.liveness))
+        // A second command does not make the server look alive.
+        machine.progressed(2000)
+        machine.sent(2, byteCount: 10, deadline: .max, position: 10, now: 2009)
+        #expect(machine.tick(2011) == .goOn)
+        #expect(machine.tick(2012) == .end(.liveness))
     }
 
     @Test func closingRefusesNewcomersAndDrains() {
@@ -238,8 +307,20 @@ import Testing
 private final class Subject {
     private var machine: ConnectionStateMachine<Int>
 
-    init(maxWaiting: Int = 10, maxQueuedBytes: Int = 1000) {
-        machine = ConnectionStateMachine(maxWaiting: maxWaiting, maxQueuedBytes: maxQueuedBytes)
+    init(
+        maxWaiting: Int = 10,
+        maxQueuedBytes: Int = 1000,
+        liveness: UInt64? = nil,
+        connectDeadline: UInt64 = .max
+    ) {
+        machine = ConnectionStateMachine(
+            .init(
+                maxWaiting: maxWaiting,
+                maxQueuedBytes: maxQueuedBytes,
+                liveness: liveness,
+                connectDeadline: connectDeadline
+            )
+        )
     }
 
     var inflight: Int { machine.inflight }
@@ -249,10 +330,12 @@ private final class Subject {
     var mayPromote: Bool { machine.mayPromote }
     var mayAskForPermit: Bool { machine.mayAskForPermit }
 
-    func connected(greetingCommands: Int) -> Bool { machine.connected(greetingCommands: greetingCommands) }
+    func connected(greetingCommands: Int, now: UInt64 = 0) -> Bool {
+        machine.connected(greetingCommands: greetingCommands, now: now)
+    }
 
-    func sent(_ waiter: Int, byteCount: Int, deadline: UInt64, position: UInt64) {
-        machine.sent(waiter, byteCount: byteCount, deadline: deadline, position: position)
+    func sent(_ waiter: Int, byteCount: Int, deadline: UInt64, position: UInt64, now: UInt64 = 0) {
+        machine.sent(waiter, byteCount: byteCount, deadline: deadline, position: position, now: now)
     }
 
     func queued(_ waiter: Int, byteCount: Int, deadline: UInt64) {
@@ -270,15 +353,16 @@ private final class Subject {
         case .discard: "discard"
         case .greetingReply: "greeting"
         case .greetingDone: "ready"
-        case .greetingRefused: "refused"
+        case .greetingRefused(let index): "refused \(index)"
         case .unsolicited: "unsolicited"
         }
     }
 
-    func promote() -> String {
-        switch machine.promoteNext(position: 0) {
+    func promote(now: UInt64 = 0, _ isCancelled: (Int) -> Bool = { _ in false }) -> String {
+        switch machine.promoteNext(position: 0, now: now, isCancelled: isCancelled) {
         case .send(let bytes): "send \(bytes)"
         case .skip(let bytes): "skip \(bytes)"
+        case .end(let waiter, let reason, let bytes): "\(reason) \(waiter), skip \(bytes)"
         case .none: "none"
         }
     }
@@ -288,12 +372,15 @@ private final class Subject {
         bytesHandedOver: UInt64,
         atMost limit: Int = .max,
         _ isCancelled: (Int) -> Bool
-    ) -> (ended: [ConnectionStateMachine<Int>.Expired], permitsFreed: Int) {
+    ) -> ConnectionStateMachine<Int>.Expiry {
         machine.expire(now: now, bytesHandedOver: bytesHandedOver, atMost: limit, isCancelled: isCancelled)
     }
 
-    func close() -> String {
-        switch machine.close() {
+    func progressed(_ now: UInt64) { machine.progressed(now) }
+    func tick(_ now: UInt64) -> ConnectionStateMachine<Int>.Verdict { machine.tick(now) }
+
+    func close(deadline: UInt64 = .max) -> String {
+        switch machine.close(deadline: deadline) {
         case .endNow: "end now"
         case .drain: "drain"
         case .none: "none"

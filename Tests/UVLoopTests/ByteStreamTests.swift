@@ -11,14 +11,14 @@ import Testing
     private func connect(
         _ target: StreamTarget,
         candidates: [SocketAddress]? = nil,
-        timeout: UInt64 = 5000,
+        timeout: Int = 5000,
         _ connected: @escaping @Sendable (Result<ByteStream, ConnectFailure>) -> Void
     ) {
         loop.post { [core = loop.core] in
             let connector = StreamConnector(
                 on: core.driver,
                 to: target,
-                timeoutMilliseconds: timeout,
+                deadline: LoopClock.instant(after: .milliseconds(timeout)),
                 completion: connected
             )
             if let candidates { connector.start(with: candidates) } else { connector.start() }
@@ -174,7 +174,6 @@ import Testing
             for _ in 0..<16 {
                 stream.send(block.count) { output in
                     for byte in block { output.append(byte) }
-                    return true
                 }
             }
         }
@@ -186,7 +185,7 @@ import Testing
         await loop.shutdown()
     }
 
-    @Test func aFillThatChangesItsMindLeavesNothing() async throws {
+    @Test func whatIsTakenBackInTimeIsNeverWritten() async throws {
         let server = try ScriptedServer { connection in
             while let bytes = connection.readSome() { connection.write(bytes) }
         }
@@ -196,16 +195,15 @@ import Testing
             listener.stream = stream
             stream.delegate = listener
             try? stream.startReading()
-            for (byte, isWanted) in [(1, true), (2, false), (3, true)] as [(UInt8, Bool)] {
-                stream.send(1) { output in
-                    output.append(byte)
-                    return isWanted
-                }
-            }
-            // Taken back before the turn's end: never written.
-            stream.takeBack(1..<2)
+            for byte in UInt8(0)..<10 { stream.send(1) { output in output.append(byte) } }
+            #expect(stream.takeBack([0..<1, 3..<5, 9..<10]))
+            #expect(stream.bytesAccepted == 6)
+            #expect(!stream.takeBack([5..<7]), "more than was accepted")
+            stream.send(1) { output in output.append(10) }
+            #expect(stream.takeBack([5..<6]))
         }
-        #expect(await eventually { listener.received.value == [1] })
+        #expect(await eventually { listener.received.value.count == 6 })
+        #expect(listener.received.value == [1, 2, 5, 6, 7, 10])
         server.stop()
         await listener.ended.wait()
         await loop.shutdown()
