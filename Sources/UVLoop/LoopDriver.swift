@@ -215,6 +215,9 @@ import CUV
         residents[ObjectIdentifier(resident)] = resident
     }
 
+    /// How many handles and requests are open here, the loop's own left out.
+    package var residentCount: Int { residents.count }
+
     func moveOut(_ resident: any LoopResident) {
         residents[ObjectIdentifier(resident)] = nil
         closeIfDeserted()

@@ -185,6 +185,60 @@ import Testing
         server.stop()
     }
 
+    @Test func theWayInFromOtherThreadsIsBoundedWhileTheLoopIsBusy() async throws {
+        let server = try ScriptedServer(Self.echo)
+        let policy = EndpointPolicy(maxInflight: 2, maxWaiting: 3, maxQueuedBytes: 10_000)
+        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop, policy: policy)
+        let isBusy = Gate()
+        let mayGoOn = Gate()
+        loop.post {
+            isBusy.open()
+            mayGoOn.waitOnThread()
+        }
+        await isBusy.wait()
+        await withTaskGroup(of: RedisError.Code?.self) { group in
+            for _ in 0..<20 {
+                group.addTask {
+                    do throws(RedisError) {
+                        _ = try await redis.send("ECHO", "x")
+                        return nil
+                    } catch {
+                        return error.code
+                    }
+                }
+            }
+            // Refused while the loop cannot even look: fifteen of twenty.
+            for _ in 0..<15 { #expect(await group.next() == .overloaded) }
+            mayGoOn.open()
+            for await code in group { #expect(code == nil) }
+        }
+        await redis.close()
+        server.stop()
+    }
+
+    @Test func queuedBytesAreBoundedAndOneLargeCommandPasses() async throws {
+        let server = try ScriptedServer { connection in while connection.readSome() != nil {} }
+        let policy = EndpointPolicy(maxInflight: 1, maxQueuedBytes: 100_000)
+        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop, policy: policy)
+        let large = [UInt8](repeating: 1, count: 90_000)
+        await loop.run {
+            async let first: Void = expectFailure(.clientClosed) {
+                _ = try await redis.send("SET", "k", large)
+            }
+            await Task.yield()
+            // The first has not left in this turn: a second does not fit beside it.
+            await expectFailure(.overloaded) { _ = try await redis.send("SET", "k", large) }
+            redis.shutdown()
+            await first
+        }
+        server.stop()
+    }
+
+    private func expectFailure(_ code: RedisError.Code, _ body: () async throws -> Void) async {
+        let failure = await #expect(throws: RedisError.self) { try await body() }
+        #expect(failure?.code == code)
+    }
+
     @Test func overloadIsRefusedAtOnce() async throws {
         let server = try ScriptedServer { connection in while connection.readSome() != nil {} }
         let policy = EndpointPolicy(maxInflight: 1, maxWaiting: 1, commandTimeout: nil)

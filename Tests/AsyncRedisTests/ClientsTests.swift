@@ -53,14 +53,12 @@ import Testing
     }
 
     @Test func anEndedClientIsReplacedAtTheNextCallAndNotBefore() async throws {
-        let mayServe = Gate()
         let server = try ScriptedServer { connection in
             // The first connection ends with its first command; later ones work.
             guard connection.readCommand() != nil, connection.index > 0 else { return }
             connection.write("+PONG\r\n")
             Self.pong(connection)
         }
-        mayServe.open()
         let io = try clients(server.port)
         let first = try io.redis("redis")
         let failure = await #expect(throws: RedisError.self) { try await first.send("PING") }
@@ -79,9 +77,9 @@ import Testing
     }
 
     @Test func oneAttemptAtATimeAndEachFailureIsSeen() async throws {
-        let port = try ScriptedServer.closedPort()
-        let io = try clients(port)
-        for _ in 0..<3 {
+        let server = try ScriptedServer { _ in }
+        let io = try clients(server.port)
+        for round in 1...3 {
             let codes = await loop.run {
                 await withTaskGroup(of: RedisError.Code?.self) { group in
                     for _ in 0..<50 {
@@ -94,12 +92,16 @@ import Testing
                             }
                         }
                     }
-                    return await group.reduce(into: []) { $0.append($1) }
+                    var codes: [RedisError.Code?] = []
+                    for await code in group { codes.append(code) }
+                    return codes
                 }
             }
             #expect(codes.count == 50)
-            #expect(codes.allSatisfy { $0 == .connectFailed })
+            #expect(codes.allSatisfy { $0 == .connectionLost })
+            #expect(server.connectionCount == round)
         }
+        server.stop()
     }
 
     @Test func closedClientsRefuseNewOnes() async throws {

@@ -35,6 +35,90 @@ import Testing
         #expect(longer?.ioError?.name == "ENAMETOOLONG")
     }
 
+    @Test func aConnectThatFailsAtOnceLeavesNothingOnTheLoop() async {
+        let ownLoop = EventLoop(name: "empty-loop")
+        let tooLong = "unix:///" + String(repeating: "x", count: 200)
+        for _ in 0..<10 {
+            _ = await error { _ = try await AsyncRedisClient.connect(to: tooLong, on: ownLoop) }
+        }
+        // Closed handles leave in a later turn.
+        var residents = Int.max
+        while residents > 0 { residents = await ownLoop.run { ownLoop.core.driver.residentCount } }
+        await ownLoop.shutdown()
+    }
+
+    @Test func aNameThatResolvesIsConnectedTo() async throws {
+        let server = try ScriptedServer { connection in
+            while connection.readCommand() != nil { connection.write("+PONG\r\n") }
+        }
+        let redis = try await AsyncRedisClient.connect(to: "redis://localhost:\(server.port)", on: loop)
+        #expect(try await redis.send("PING") == .simpleString("PONG"))
+        await redis.close()
+        server.stop()
+    }
+
+    @Test func enormousDurationsAreNoLimitAtAll() async throws {
+        let server = try ScriptedServer { connection in
+            while connection.readCommand() != nil { connection.write("+PONG\r\n") }
+        }
+        let forever = Duration.seconds(Int64.max)
+        let policy = EndpointPolicy(
+            connectTimeout: forever,
+            commandTimeout: forever,
+            livenessTimeout: forever
+        )
+        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop, policy: policy)
+        #expect(try await redis.send("PING") == .simpleString("PONG"))
+        try await loop.run { _ = try await redis.send("PING") }
+        await redis.close(timeout: forever)
+        server.stop()
+    }
+
+    @Test func aTaskThatIsCancelledAlreadySendsNothing() async throws {
+        let commands = Collected<[[String]]>([])
+        let server = try ScriptedServer { connection in
+            while let command = connection.readTextCommand() {
+                commands.update { $0.append(command) }
+                connection.write("+OK\r\n")
+            }
+        }
+        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop)
+        for onLoop in [true, false] {
+            let task = Task { [loop] in
+                unsafe withUnsafeCurrentTask { unsafe $0?.cancel() }
+                if onLoop { return try await loop.run { try await redis.send("INCR", "n") } }
+                return try await redis.send("INCR", "n")
+            }
+            let failure = await error { _ = try await task.value }
+            #expect(failure?.code == .cancelled)
+            #expect(failure?.outcome == .notSent)
+        }
+        _ = try await redis.send("PING")
+        #expect(commands.value == [["PING"]])
+        await redis.close()
+        server.stop()
+    }
+
+    @Test func aCloseWhileConnectingKeepsItsDeadline() async throws {
+        // Accepts, and never answers the login.
+        let server = try ScriptedServer { connection in while connection.readSome() != nil {} }
+        let spec = EndpointSpec(
+            id: "silent",
+            kind: .redis,
+            host: "127.0.0.1",
+            port: server.port,
+            credentials: EndpointCredentials(password: "x"),
+            policy: EndpointPolicy(connectTimeout: .seconds(3600))
+        )
+        let io = AsyncIOClients(loop: loop, endpoints: try EndpointRegistry([spec]))
+        let redis = try io.redis("silent")
+        async let failure = error { _ = try await redis.send("PING") }
+        await redis.close(timeout: .milliseconds(30))
+        #expect(await failure?.code == .clientClosed)
+        #expect(await failure?.outcome == .notSent)
+        server.stop()
+    }
+
     @Test func aNameThatDoesNotResolveFails() async {
         let failure = await error {
             _ = try await AsyncRedisClient.connect(to: "redis://no-such-host.invalid", on: loop)
@@ -98,6 +182,26 @@ import Testing
         #expect(failure?.outcome == .notSent)
         #expect("\(failure!)".contains("WRONGPASS"))
         #expect(!"\(failure!)".contains("hunter2"))
+        server.stop()
+    }
+
+    @Test func aServerThatRepeatsTheLoginInItsErrorDoesNotGetItShown() async throws {
+        let server = try ScriptedServer { connection in
+            let words = connection.readTextCommand() ?? []
+            connection.write(
+                "-ERR unknown command 'AUTH', with args beginning with: \(words.dropFirst())\r\n"
+            )
+            _ = connection.readSome()
+        }
+        let url = "redis://ada:hunter2@127.0.0.1:\(server.port)"
+        let failure = await error { _ = try await AsyncRedisClient.connect(to: url, on: loop) }
+        #expect(failure?.code == .handshakeFailed)
+        #expect(failure?.serverMessage == Array("ERR".utf8))
+        var dumped = ""
+        dump(failure, to: &dumped)
+        for text in ["\(failure!)", String(reflecting: failure!), dumped] {
+            #expect(!text.contains("hunter2"))
+        }
         server.stop()
     }
 
