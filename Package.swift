@@ -21,7 +21,7 @@ let package = Package(
         .systemLibrary(
             name: "CUV",
             pkgConfig: "libuv",
-            providers: [.apt(["libuv1-dev"]), .brew(["libuv"])]
+            providers: [.apt(["libuv1-dev"])]
         ),
         .target(name: "RESP", swiftSettings: strict),
         .target(name: "UVLoop", dependencies: ["CUV"], swiftSettings: strict),

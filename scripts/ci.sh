@@ -39,6 +39,10 @@ forbid_import "Only Sources/UVLoop imports CUV" CUV --exclude-dir=UVLoop Sources
 forbid_import "Sources/RESP imports nothing" '[A-Za-z_][A-Za-z0-9_]*' Sources/RESP
 forbid_import "The libraries use neither Foundation nor Dispatch" 'Foundation[A-Za-z]*|Dispatch' \
     Sources/RESP Sources/UVLoop Sources/AsyncIO Sources/AsyncRedis
+! grep -rnE --include='*.swift' '(^|[^A-Za-z])unsafe[ (]' Sources/AsyncIO Sources/AsyncRedis Sources/resp-dump ||
+    fail "Unsafe code lives in UVLoop, and in small files of RESP: move what is listed above there."
+! grep -nE 'uv_|Clock\.now|\.now\b|Task *\{|withLock|import UVLoop' Sources/*/*StateMachine*.swift ||
+    fail "A state machine does no I/O and reads no clock: time comes in as an argument."
 dependencies=$(swift package show-dependencies)
 [[ $dependencies == *"No external dependencies found"* ]] ||
     fail "A default build must fetch no Swift package, but it has: $dependencies"

@@ -5,6 +5,20 @@ extension EndpointKind {
     public static let redis = EndpointKind("redis")
 }
 
+extension EndpointSpec {
+    /// A Redis endpoint from a URL.
+    ///
+    /// - Parameters:
+    ///   - id: the name by which the program asks for it.
+    ///   - redisURL: as for ``AsyncRedisClient/connect(to:on:policy:)``.
+    ///   - policy: how to treat it.
+    /// - Throws: ``RedisError`` with code `invalidURL`.
+    public init(id: String, redisURL: String, policy: EndpointPolicy = .init()) throws(RedisError) {
+        self = try RedisURL(redisURL, policy: policy).spec
+        self.id = id
+    }
+}
+
 extension AsyncIOClients {
     /// The client for a Redis endpoint: the same at each call, from any thread.
     ///

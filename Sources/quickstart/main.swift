@@ -2,13 +2,21 @@
 import AsyncRedis
 
 let url = environment("REDIS_URL") ?? "redis://127.0.0.1:6379"
-let loop = EventLoop.shared
 
 do {
-    let redis = try await AsyncRedisClient.connect(to: url, on: loop)
-    try await seed(redis)
+    let loop = EventLoop.shared
+    let registry = try EndpointRegistry([
+        EndpointSpec(id: "follows", redisURL: url, policy: .init(maxInflight: 64)),
+        // A port that nobody listens on.
+        EndpointSpec(id: "nobody", kind: .redis, host: "127.0.0.1", port: 1),
+    ])
+    let io = AsyncIOClients(loop: loop, endpoints: registry)
+
+    try await seed(try io.redis("follows"))
 
     try await loop.run {
+        let redis = try io.redis("follows")
+
         let name = try await redis.hget("quickstart:user", "name")
         let nothing = try await redis.hget("quickstart:user", "no such field")
         print("HGET   name → \(name ?? "nil"), a field that does not exist → \(nothing ?? "nil")")
@@ -22,7 +30,9 @@ do {
             for _ in 0..<100 {
                 group.addTask { try await redis.lrange("quickstart:follow", 0, 4) }
             }
-            return try await group.reduce(into: []) { $0.append($1) }
+            var pages: [[String]] = []
+            for try await page in group { pages.append(page) }
+            return pages
         }
         let took = clock.now - start
         print("LRANGE 100 at a time → \(pages.count) × \(pages.first ?? []) in \(took)")
@@ -32,20 +42,20 @@ do {
     }
     print("threads in this process: \(threadCount())")
 
-    _ = try await redis.send("DEL", "quickstart:user", "quickstart:follow")
-    await redis.close()
+    // A failed connect is reported at once, and the error says that the command was not sent.
+    do {
+        _ = try await io.redis("nobody").send("PING")
+        fail("something listens on port 1")
+    } catch {
+        print("a closed port → \(error)")
+    }
+
+    _ = try await io.redis("follows").send("DEL", "quickstart:user", "quickstart:follow")
+    await io.close()
 } catch {
     fail(
         "\(error)\nSet REDIS_URL to a Redis server, for example redis://127.0.0.1:6379, or use scripts/run.sh."
     )
-}
-
-// A port that nobody listens on is reported at once, and the error says that the command was not sent.
-do {
-    _ = try await AsyncRedisClient.connect(to: "redis://127.0.0.1:1", on: loop)
-    fail("something listens on port 1")
-} catch {
-    print("a closed port → \(error)")
 }
 
 func seed(_ redis: AsyncRedisClient) async throws {
