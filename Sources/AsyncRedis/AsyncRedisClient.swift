@@ -80,23 +80,15 @@ public final class AsyncRedisClient: Sendable {
     /// A task that is cancelled while it waits ends the attempt.
     private func waitUntilConnected() async throws(RedisError) {
         let failure = await withTaskCancellationHandler {
-            unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<RedisError?, Never>) in
-                core.runOrPost { [connection] in
-                    connection.whenConnected { unsafe continuation.resume(returning: $0) }
-                }
+            await SuspendedTask<RedisError?>.suspend { task in
+                core.runOrPost { [connection] in connection.whenConnected { task.resume($0) } }
             }
         } onCancel: {
             core.runOrPost { [connection] in connection.shutDown() }
         }
+        // A cancellation may have come just after the connection stood, and has ended it.
+        if Task.isCancelled { throw .cancelled(.notSent, endpoint) }
         guard let failure else { return }
-        if Task.isCancelled, failure.code == .clientClosed {
-            throw RedisError(
-                .cancelled,
-                .notSent,
-                endpoint: endpoint,
-                "the task was cancelled while connecting"
-            )
-        }
         throw failure
     }
 
