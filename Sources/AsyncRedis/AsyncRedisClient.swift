@@ -86,6 +86,7 @@ public final class AsyncRedisClient: Sendable {
         } onCancel: {
             core.runOrPost { [connection] in connection.shutDown() }
         }
+        connection.hasBeenResumed()
         // A cancellation may have come just after the connection stood, and has ended it.
         if Task.isCancelled { throw .cancelled(.notSent, endpoint) }
         guard let failure else { return }
@@ -143,6 +144,7 @@ public final class AsyncRedisClient: Sendable {
                 submitFromElsewhere(command, byteCount, waiter)
             }
         }
+        connection.hasBeenResumed()
         switch end {
         case .reply(let reply): return try reply.decode(type, endpoint: connection.endpoint)
         case .failure(let error): throw error

@@ -80,7 +80,7 @@ extension RedisConnection {
     @inline(__always)
     private func admit(_ waiter: CommandWaiter, _ byteCount: Int) -> Bool? {
         if waiter.isCancelled {
-            waiter.resume(.failure(error(for: .cancelled, .notSent)))
+            resume(waiter, .failure(error(for: .cancelled, .notSent)))
             return nil
         }
         let hasPermit = machine.mayAskForPermit && limiter.tryAcquire()
@@ -90,7 +90,7 @@ extension RedisConnection {
             return hasPermit
         }
         if hasPermit { limiter.release() }
-        waiter.resume(.failure(error(for: refusal)))
+        resume(waiter, .failure(error(for: refusal)))
         return nil
     }
 
@@ -142,7 +142,7 @@ extension RedisConnection {
                 held.dropFirst(byteCount)
             case .end(let waiter, let reason, let byteCount):
                 held.dropFirst(byteCount)
-                waiter.resume(.failure(error(for: reason, .notSent)))
+                resume(waiter, .failure(error(for: reason, .notSent)))
             case .send(let byteCount):
                 stream.send(from: held.buffer, held.start..<(held.start + byteCount))
                 held.dropFirst(byteCount)
@@ -162,7 +162,7 @@ extension RedisConnection {
             isCancelled: { $0.isCancelled }
         )
         for command in expiry.ended {
-            command.waiter.resume(.failure(error(for: command.end, command.outcome)))
+            resume(command.waiter, .failure(error(for: command.end, command.outcome)))
         }
         held.remove(expiry.dropWaiting)
         if let stream, !stream.takeBack(expiry.takeBack) {

@@ -1,5 +1,6 @@
 @_spi(Driver) import AsyncIO
 import RESP
+import Synchronization
 @_spi(Driver) import UVLoop
 
 /// One connection to a Redis server: performs what its state machine decides.
@@ -28,6 +29,11 @@ final class RedisConnection: @unchecked Sendable {
 
     private var ticker: LoopTimer?
     private(set) var isTicking = false
+    /// Written before a task is resumed, read by the task when it goes on.
+    ///
+    /// The runtime orders the two by itself; but ThreadSanitizer cannot see into it, and would report a race whenever a
+    /// command ends on the loop before its task, on another thread, has quite gone to sleep.
+    private let order = Atomic<Bool>(false)
     /// The error that ended the connection.
     private(set) var failure: RedisError?
     private var connectWaiters: [(RedisError?) -> Void] = []
@@ -64,6 +70,21 @@ final class RedisConnection: @unchecked Sendable {
                 connectDeadline: LoopClock.instant(after: policy.connectTimeout)
             )
         )
+    }
+
+    // MARK: Resuming
+
+    /// Ends a command: its task goes on.
+    @inline(__always)
+    func resume(_ waiter: CommandWaiter, _ end: CommandEnd) {
+        order.store(true, ordering: .releasing)
+        waiter.resume(end)
+    }
+
+    /// The task's side of `resume(_:_:)`, after it has been suspended.
+    @inline(__always)
+    func hasBeenResumed() {
+        _ = order.load(ordering: .acquiring)
     }
 
     // MARK: Connect
@@ -147,7 +168,7 @@ final class RedisConnection: @unchecked Sendable {
         let handedOver = stream?.bytesHandedOver ?? 0
         switch machine.replyReceived(isError: reply.isError, bytesHandedOver: handedOver) {
         case .deliver(let waiter):
-            waiter.resume(.reply(reply))
+            resume(waiter, .reply(reply))
             limiter.release()
             endIfDrained()
         case .discard:
@@ -258,15 +279,20 @@ final class RedisConnection: @unchecked Sendable {
 
         let notSent = error.with(.notSent)
         inbox.close(notSent)
+        order.store(true, ordering: .releasing)
         for waiter in connectWaiters { waiter(notSent) }
         connectWaiters = []
         if var leftover = machine.end() {
             let indeterminate = error.with(.indeterminate)
             while let slot = leftover.wire.popFirst() {
-                slot.waiter?.resume(.failure(slot.position < handedOver ? indeterminate : notSent))
+                if let waiter = slot.waiter {
+                    resume(waiter, .failure(slot.position < handedOver ? indeterminate : notSent))
+                }
                 limiter.release()
             }
-            while let slot = leftover.waiting.popFirst() { slot.waiter?.resume(.failure(notSent)) }
+            while let slot = leftover.waiting.popFirst() {
+                if let waiter = slot.waiter { resume(waiter, .failure(notSent)) }
+            }
         }
         takeInbox()
         for waiter in endWaiters { waiter() }
