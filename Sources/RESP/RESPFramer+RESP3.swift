@@ -39,19 +39,12 @@ extension RESPFramer {
             // Three bytes of format and a colon.
             try expectBulk(try parseLength(bytes, body, from: 4, to: limits.maxBulkBytes))
         case RESPType.set, RESPType.push:
-            let count = try parseLength(bytes, body, from: 0, to: limits.maxElements)
-            if count == 0 { return true }
-            try open(count)
-            return false
+            return try !open(parseLength(bytes, body, from: 0, to: limits.maxElements))
         case RESPType.map:
-            let count = try parseLength(bytes, body, from: 0, to: limits.maxElements)
-            if count == 0 { return true }
-            try open(2 * count)
-            return false
+            return try !open(2 * parseLength(bytes, body, from: 0, to: limits.maxElements))
         case RESPType.attribute:
             // The value it belongs to is its last element, so together they count as one.
-            try open(2 * parseLength(bytes, body, from: 0, to: limits.maxElements) + 1)
-            return false
+            return try !open(2 * parseLength(bytes, body, from: 0, to: limits.maxElements) + 1)
         default:
             if let reason = scalarFault(type, bytes, body) { throw fail(reason, at: body.lowerBound) }
         }

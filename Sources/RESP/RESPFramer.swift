@@ -80,8 +80,8 @@ package struct RESPFramer {
                 return true
             case RESPType.array:
                 let count = try parseLength(bytes, body, from: -1, to: limits.maxElements)
-                if count <= 0 { return true }
-                try open(count)
+                if count < 0 { return true }
+                if try !open(count) { return true }
             case RESPType.integer:
                 guard parseInteger(bytes, body) != nil else {
                     throw fail("an integer reply is not an integer of 64 bits", at: body.lowerBound)
@@ -104,14 +104,18 @@ package struct RESPFramer {
         try checkReplySize(bulkEnd + 2)
     }
 
-    /// Goes a level down, for `count` elements, at least one.
-    mutating func open(_ count: Int) throws(RESPProtocolError) {
+    /// Goes a level down, for `count` elements.
+    ///
+    /// - Returns: false if there are none, so that the aggregate is complete.
+    mutating func open(_ count: Int) throws(RESPProtocolError) -> Bool {
         guard outer.count < limits.maxDepth else {
             throw fail("aggregates are nested deeper than \(limits.maxDepth)", at: lineStart)
         }
+        guard count > 0 else { return false }
         outer.append(remaining)
         remaining = count
         lineStart = scanned
+        return true
     }
 
     /// Looks for CR LF from where the last search stopped.
