@@ -1,0 +1,170 @@
+#!/usr/bin/env bash
+# fuzz.sh [SECONDS] [--keep]: builds and runs the fuzzers of Tests/Fuzzing, both at once, for so many seconds (60).
+# --keep writes the inputs that reached something new to Fixtures/corpus. Needs the network once, for hiredis's source.
+. "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+
+readonly fuzzers=(decoder differential)
+readonly hiredis=hiredis-3.5.0
+readonly hiredis_sha256=c227592cc56b7df247abe4755c26723965be68972be2149fa441ac33d82131ba
+readonly build=.build/fuzz
+readonly sources=Tests/Fuzzing
+readonly corpus=Fixtures/corpus
+readonly crashes=Fixtures/crashes
+readonly max_files=100 max_bytes=100000 # kept in the corpus, per fuzzer
+
+# Swift's own crash reporter and AddressSanitizer get in each other's way.
+export SWIFT_BACKTRACE=enable=no
+
+seconds=60
+keep=
+for argument in "$@"; do
+    case $argument in
+    --keep) keep=yes ;;
+    *[!0-9]* | '' | 0) fail "usage: scripts/fuzz.sh [SECONDS] [--keep], with SECONDS a whole number from 1" ;;
+    *) seconds=$argument ;;
+    esac
+done
+
+# --- Building ---------------------------------------------------------------------------------------------------------
+
+# The reader to compare with is part of a package on PyPI. It is never committed.
+fetch_hiredis() {
+    local archive=$build/$hiredis.tar.gz
+    if [ ! -e "$archive" ]; then
+        say "Fetching $hiredis"
+        python3 -m pip --version >/dev/null 2>&1 || fail "pip was not found: install python3-pip, then run this again."
+        python3 -m pip download -q --no-binary :all: --no-deps --dest "$build" "hiredis==${hiredis#hiredis-}" ||
+            fail "$hiredis could not be fetched: put $hiredis.tar.gz into $build yourself, then run this again."
+    fi
+    sha256sum --check --status <<<"$hiredis_sha256  $archive" ||
+        fail "$archive is not the file it should be: delete it, then run this again."
+    tar -xzf "$archive" -C "$build"
+}
+
+build_hiredis() {
+    local resources clang name vendor=$build/$hiredis/vendor/hiredis
+    resources=$(swiftc -print-target-info | python3 -c 'import json, sys; print(json.load(sys.stdin)["paths"]["runtimeResourcePath"])')
+    clang=$resources/../../bin/clang # the one whose sanitizers Swift links
+    for name in read alloc sds; do
+        "$clang" -O1 -g -w -fsanitize=fuzzer-no-link,address -c "$vendor/$name.c" -o "$build/$name.o"
+    done
+    "$clang" -O1 -g -Wall -Wextra -Werror -fsanitize=fuzzer-no-link,address -isystem "$vendor" \
+        -c "$sources/hiredis_shim.c" -o "$build/shim.o"
+}
+
+# build_fuzzer NAME MODULE FILE...: one module of Sources/RESP and these, with overflow checks and the DEBUG counters on.
+build_fuzzer() {
+    local name=$1 module=$2
+    shift 2
+    say "Building $name"
+    # lld keeps quiet about symbols of AddressSanitizer's that gold warns of, one line each.
+    swiftc -O -gline-tables-only -whole-module-optimization -parse-as-library -sanitize=fuzzer,address -use-ld=lld \
+        -swift-version 6 -package-name fuzzing -strict-memory-safety -warnings-as-errors -D DEBUG \
+        -enable-upcoming-feature NonisolatedNonsendingByDefault -enable-upcoming-feature ExistentialAny \
+        -enable-upcoming-feature MemberImportVisibility -enable-upcoming-feature InternalImportsByDefault \
+        -enable-experimental-feature Lifetimes -module-name "$module" \
+        Sources/RESP/*.swift "$sources/FuzzInput.swift" "$@" -o "$build/$name" ||
+        fail "The fuzzer $name does not build: mend what the compiler says above."
+}
+
+# --- Running ----------------------------------------------------------------------------------------------------------
+
+# replay NAME: everything that ever crashed a fuzzer, through both.
+replay() {
+    local name=$1 file
+    for file in "$crashes"/*; do
+        [ -f "$file" ] || continue
+        "$build/$name" "$file" >"$build/replay.log" 2>&1 || {
+            cat "$build/replay.log" >&2
+            fail "$file, kept from an earlier crash, fails again in $name: its log is above."
+        }
+    done
+}
+
+declare -A running=()
+
+stop_fuzzers() {
+    local name
+    for name in "${!running[@]}"; do kill "${running[$name]}" 2>/dev/null || true; done
+}
+
+start_fuzzer() {
+    local name=$1
+    mkdir -p "$build/corpus/$name" "$corpus/$name" "$crashes"
+    # The first folder is where new inputs go; the others are only read.
+    "$build/$name" -max_total_time="$seconds" -max_len=6000 -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
+        -dict="$sources/resp.dict" -artifact_prefix="$crashes/$name-" \
+        "$build/corpus/$name" "$corpus/$name" "$build/seeds" >"$build/$name.log" 2>&1 &
+    running[$name]=$!
+}
+
+# report NAME: one line of libFuzzer's final statistics.
+report() {
+    local name=$1 log=$build/$name.log executed points last
+    executed=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+    points=$(sed -n 's/^INFO: Loaded .*(\([0-9]*\) inline 8-bit counters).*/\1/p' "$log")
+    last=$(grep -a '^#[0-9]*[[:space:]]*DONE' "$log")
+    [[ $last =~ cov:\ ([0-9]+)\ ft:\ ([0-9]+)\ corp:\ ([0-9]+) ]] || fail "$log has no final statistics."
+    say "$name: $executed executions, coverage ${BASH_REMATCH[1]} of $points points, ${BASH_REMATCH[2]} features," \
+        "${BASH_REMATCH[3]} inputs"
+}
+
+# keep_corpus NAME: replaces the kept inputs by the fewest that reach as much, as far as there is room.
+keep_corpus() {
+    local name=$1 merged=$build/merged/$name
+    rm -rf "$merged"
+    mkdir -p "$merged"
+    # Without counters an input is kept for the code it reaches, not for how often.
+    "$build/$name" -merge=1 -use_counters=0 -max_len=6000 "$merged" \
+        "$corpus/$name" "$build/corpus/$name" "$build/seeds" >"$build/$name-merge.log" 2>&1 ||
+        fail "The inputs of $name could not be merged: see $build/$name-merge.log."
+    rm -f "$corpus/$name"/*
+    python3 - "$merged" "$corpus/$name" "$max_files" "$max_bytes" <<'PYTHON'
+import pathlib, shutil, sys
+merged, kept, files, room = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+for path in sorted(merged.iterdir(), key=lambda path: (path.stat().st_size, path.name))[:files]:
+    room -= path.stat().st_size
+    if room < 0:
+        break
+    shutil.copy(path, kept)
+PYTHON
+    say "Kept $(find "$corpus/$name" -type f | wc -l) inputs of $name in $corpus/$name"
+}
+
+# --- All of it --------------------------------------------------------------------------------------------------------
+
+need_swift
+need_packages python3
+mkdir -p "$build"
+fetch_hiredis
+build_hiredis
+build_fuzzer decoder DecoderFuzz "$sources/DecoderFuzz.swift" "$sources/EncoderFuzz.swift"
+build_fuzzer differential DifferentialFuzz -import-objc-header "$sources/hiredis_shim.h" "$sources/Node.swift" \
+    "$sources/DifferentialFuzz.swift" "$sources/IntendedDifferences.swift" "$build"/{read,alloc,sds,shim}.o
+rm -rf "$build/seeds"
+python3 "$sources/seeds.py" "$build/seeds"
+
+say "Replaying earlier crashes"
+for name in "${fuzzers[@]}"; do replay "$name"; done
+
+say "Fuzzing for $seconds seconds"
+trap stop_fuzzers EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+for name in "${fuzzers[@]}"; do start_fuzzer "$name"; done
+crashed=
+for name in "${fuzzers[@]}"; do
+    if ! wait "${running[$name]}"; then
+        crashed=$name
+        tail -n 60 "$build/$name.log" >&2
+    fi
+    unset "running[$name]"
+    [ -z "$crashed" ] || break
+done
+if [ -n "$crashed" ]; then
+    input=$(sed -n 's/.*Test unit written to //p' "$build/$crashed.log" | tail -n 1)
+    fail "The fuzzer $crashed failed: its input is ${input:-not known}, its log $build/$crashed.log."
+fi
+for name in "${fuzzers[@]}"; do report "$name"; done
+[ -z "$keep" ] || for name in "${fuzzers[@]}"; do keep_corpus "$name"; done
