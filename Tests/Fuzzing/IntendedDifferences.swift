@@ -52,7 +52,7 @@ private func isIntendedRefusal(_ error: RESPProtocolError, _ difference: Differe
         // 6.
         if text == "-1" { return type != RESPType.array }
         // 8. An attribute before a reply is a level of nesting.
-        return difference.depth >= difference.maxDepth && difference.attributes > 0
+        return error.reason.hasPrefix("aggregates are nested deeper") && difference.attributes > 0
     case RESPType.double:
         // 9. `inf` and `nan` in small letters; digits on both sides of a point.
         if ["inf", "-inf", "nan", "-nan"].contains(text.lowercased()) { return text != text.lowercased() }
