@@ -137,8 +137,7 @@ package struct RESPFramer {
                     guard index + 1 < count else { break }
                     if bytes[index + 1] == RESPByte.lf {
                         countSearched(index - scanned + 2)
-                        try checkLineLength(index)
-                        try checkReplySize(index + 2)
+                        try checkLine(end: index, replySize: index + 2)
                         return index
                     }
                     lineHasStray = true
@@ -150,16 +149,18 @@ package struct RESPFramer {
         }
         countSearched(index - scanned)
         scanned = index
-        try checkLineLength(index)
-        try checkReplySize(index)
+        try checkLine(end: index, replySize: index)
         return nil
     }
 
     @inline(__always)
-    private mutating func checkLineLength(_ end: Int) throws(RESPProtocolError) {
-        if end - lineStart - 1 > limits.maxLineBytes {
+    private mutating func checkLine(end: Int, replySize: Int) throws(RESPProtocolError) {
+        // Of two limits the one whose edge comes first is reported, however the line was cut.
+        let edge = lineStart + 1 + limits.maxLineBytes
+        if end > edge, limits.maxReplyBytes >= edge {
             throw fail("a line is longer than \(limits.maxLineBytes) bytes", at: lineStart)
         }
+        try checkReplySize(replySize)
     }
 
     @inline(__always)
