@@ -96,10 +96,11 @@ extension AsyncRedisClient {
     ///
     /// - Parameter words: the command's name and its arguments: text, bytes or numbers.
     /// - Returns: the reply, of whatever shape.
-    /// - Throws: ``RedisError``: the error, if that is the reply; `invalidCommand` without words; and every way a command
-    ///   can end without a reply.
+    /// - Throws: ``RedisError``: the error, if that is the reply; `invalidCommand` without words, and for commands that
+    ///   change how the server answers (`SUBSCRIBE` and its like, `MONITOR`, `HELLO`, `CLIENT REPLY`); and every
+    ///   way a command can end without a reply.
     public func send(_ words: any RESPEncodable...) async throws(RedisError) -> RESPValue {
-        try await perform(RESPWordList(words), as: RESPValue.self)
+        try await perform(try checked(words), as: RESPValue.self)
     }
 
     /// Any command, by its words, its reply decoded as a type.
@@ -114,7 +115,7 @@ extension AsyncRedisClient {
         _ words: any RESPEncodable...,
         as type: Value.Type
     ) async throws(RedisError) -> Value {
-        try await perform(RESPWordList(words), as: type)
+        try await perform(try checked(words), as: type)
     }
 
     /// Any command, its words in an array.
@@ -122,7 +123,7 @@ extension AsyncRedisClient {
     /// - Returns: the reply, of whatever shape.
     /// - Throws: ``RedisError`` as ``send(_:)`` does.
     public func send(words: [any RESPEncodable]) async throws(RedisError) -> RESPValue {
-        try await perform(RESPWordList(words), as: RESPValue.self)
+        try await perform(try checked(words), as: RESPValue.self)
     }
 
     /// Any command, its words in an array, its reply decoded as a type.
@@ -133,6 +134,28 @@ extension AsyncRedisClient {
         words: [any RESPEncodable],
         as type: Value.Type
     ) async throws(RedisError) -> Value {
-        try await perform(RESPWordList(words), as: type)
+        try await perform(try checked(words), as: type)
+    }
+
+    /// The command, unless it is one that is not answered by exactly one reply: what came after it would get the wrong one.
+    private func checked(_ words: [any RESPEncodable]) throws(RedisError) -> RESPWordList {
+        let command = RESPWordList(words)
+        switch command.capitals(0) {
+        case "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE",
+            "MONITOR", "SYNC",
+            "PSYNC", "HELLO":
+            throw refused(command.capitals(0))
+        case "CLIENT" where command.capitals(1) == "REPLY":
+            throw refused("CLIENT REPLY")
+        default:
+            return command
+        }
+    }
+
+    private func refused(_ name: String?) -> RedisError {
+        let message =
+            "\(name ?? "") changes how a server answers, and replies could not be matched to commands any more: "
+            + "it cannot be sent here"
+        return RedisError(.invalidCommand, .notSent, endpoint: endpoint, message)
     }
 }

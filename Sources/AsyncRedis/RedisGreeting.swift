@@ -1,9 +1,12 @@
 import AsyncIO
 
 /// What is said to the server before any command: who we are, and which database we want.
-struct RedisGreeting: Sendable {
+struct RedisGreeting: Sendable, CustomReflectable {
     /// The commands, in order; each has to be answered without an error.
     let commands: [[String]]
+
+    /// Nothing: one of the words is a password.
+    var customMirror: Mirror { Mirror(self, children: []) }
 
     /// - Throws: ``EndpointError`` if the database is not a number from 0.
     init(_ spec: EndpointSpec) throws(EndpointError) {

@@ -122,6 +122,16 @@ package struct RESPWordList: RESPCommand {
         self.words = words.map { $0.respWord }
     }
 
+    /// A word in capitals, or nil if there is none at that place or it is not text.
+    package func capitals(_ index: Int) -> String? {
+        guard index < words.count else { return nil }
+        switch words[index].content {
+        case .text(let text): return text.uppercased()
+        case .bytes(let bytes): return String(validating: bytes, as: UTF8.self)?.uppercased()
+        case .signed, .unsigned: return nil
+        }
+    }
+
     package func byteCount(_ limits: RESPLimits) throws(RESPEncodingError) -> Int {
         var size = CommandSize(limits)
         for word in words { try size.add(word.byteCount) }

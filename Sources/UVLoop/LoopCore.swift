@@ -72,7 +72,11 @@ package final class LoopCore: SerialExecutor, @unchecked Sendable {
 
     /// Runs what work there is, on this thread in the loop's place, and gives the place up.
     private func drain() {
-        repeat { loopBound.runAllWork() } while mailbox.takeOrLeave(into: &loopBound.work)
+        repeat {
+            // In slices, so that work which makes ever more work does not keep others from their turn.
+            loopBound.runSlice()
+            mailbox.takeAll(into: &loopBound.work)
+        } while !loopBound.work.isEmpty || mailbox.takeOrLeave(into: &loopBound.work)
         // A successor may have set its own identity already: take back no more than our own.
         _ = threadID.compareExchange(expected: LoopThread.currentID, desired: 0, ordering: .relaxed)
     }

@@ -173,12 +173,10 @@ import CUV
         }
     }
 
-    /// Runs the work that is left when no loop polls any more, and what that work makes.
-    func runAllWork() {
-        while !work.isEmpty {
-            runWork(atMost: .max)
-            flush()
-        }
+    /// Runs a turn's share of work when no loop polls any more.
+    func runSlice() {
+        runWork(atMost: Self.maxWorkPerTurn)
+        flush()
     }
 
     @inline(__always)

@@ -98,7 +98,8 @@ final class LoopMailbox: Sendable {
         takeAll(into: &work)
     }
 
-    private func takeAll(into work: inout [LoopWork]) {
+    /// Takes all work, whether there is any or not.
+    func takeAll(into work: inout [LoopWork]) {
         let taken = state.withLock { state in
             let taken = state.work
             state.work = []

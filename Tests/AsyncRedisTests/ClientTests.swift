@@ -112,6 +112,20 @@ import Testing
         server.stop()
     }
 
+    @Test(arguments: [
+        ["SUBSCRIBE", "a"], ["monitor"], ["Client", "reply", "SKIP"], ["HELLO", "3"], ["psubscribe", "*"],
+    ])
+    func commandsThatChangeHowAServerAnswersAreRefused(words: [String]) async throws {
+        let server = try ScriptedServer(Self.echo)
+        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop)
+        let failure = await #expect(throws: RedisError.self) { try await redis.send(words: words) }
+        #expect(failure?.code == .invalidCommand)
+        #expect(failure?.outcome == .notSent)
+        #expect(try await redis.send("CLIENT", "ID") == .bulkString("ID"))
+        await redis.close()
+        server.stop()
+    }
+
     @Test func everyTaskGetsTheReplyToItsOwnQuestion() async throws {
         let server = try ScriptedServer(Self.echo)
         let redis = try await AsyncRedisClient.connect(

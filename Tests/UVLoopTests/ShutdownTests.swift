@@ -66,6 +66,21 @@ import Testing
         #expect(await loop.run { 7 } == 7)
     }
 
+    @Test func aTaskThatYieldsForEverDoesNotKeepOthersFromTheirTurnAfterwards() async {
+        let loop = EventLoop(name: "test")
+        let yielding = Task(executorPreference: loop.taskExecutor) {
+            while !Task.isCancelled { await Task.yield() }
+        }
+        await loop.shutdown()
+        let gate = Gate()
+        loop.post { gate.open() }
+        // Both would wait for ever behind the one that yields.
+        await gate.wait()
+        #expect(await loop.run { 7 } == 7)
+        yielding.cancel()
+        await yielding.value
+    }
+
     /// An actor that lives on a loop, and notices when two threads are in it.
     private actor Guarded {
         private let loop: EventLoop
