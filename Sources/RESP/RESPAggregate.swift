@@ -3,7 +3,8 @@
 /// However deep values are nested, freeing them takes no deep stack: a storage that is let go takes its elements apart
 /// itself, one level after the other.
 final class RESPStorage: Sendable {
-    // Changed in `deinit` only, where nobody else holds it; `nonisolated(unsafe)` says what the compiler cannot see.
+    // Safe to share: it is changed in `deinit` only, in this object's own and in that of the last one to hold this one, and
+    // there nobody else has it. Each `unsafe` below reads it, or writes it there.
     private nonisolated(unsafe) var contents: [RESPValue]
     /// Whether any element has elements of its own.
     private let isNested: Bool
@@ -14,6 +15,14 @@ final class RESPStorage: Sendable {
     }
 
     var elements: [RESPValue] { unsafe contents }
+
+    /// The storage of every aggregate without elements: an empty one costs no allocation.
+    static let empty = RESPStorage([])
+
+    /// A storage of these elements.
+    static func of(_ elements: [RESPValue]) -> RESPStorage {
+        elements.isEmpty ? empty : RESPStorage(elements)
+    }
 
     deinit {
         guard isNested else { return }
@@ -37,7 +46,8 @@ extension RESPValue {
         case .array(let elements), .set(let elements), .push(let elements): elements.storage
         case .map(let entries): entries.elements.storage
         case .attribute(let attributed): attributed.elements.storage
-        case .simpleString, .error, .integer, .bulkString, .null, .boolean, .double, .bigNumber, .bulkError,
+        case .simpleString, .simpleError, .integer, .bulkString, .null, .boolean, .double, .bigNumber,
+            .bulkError,
             .verbatimString:
             nil
         }
@@ -49,9 +59,9 @@ public struct RESPElements: RandomAccessCollection, Hashable, Sendable, Expressi
     let storage: RESPStorage
 
     /// Makes elements from values.
-    public init(_ values: some Sequence<RESPValue>) { storage = RESPStorage(Array(values)) }
+    public init(_ values: some Sequence<RESPValue>) { storage = RESPStorage.of(Array(values)) }
     /// Makes elements from values.
-    public init(arrayLiteral values: RESPValue...) { storage = RESPStorage(values) }
+    public init(arrayLiteral values: RESPValue...) { storage = RESPStorage.of(values) }
 
     /// The first place, 0.
     public var startIndex: Int { 0 }
@@ -92,24 +102,39 @@ public struct RESPMap: RandomAccessCollection, Hashable, Sendable, ExpressibleBy
     public subscript(position: Int) -> (key: RESPValue, value: RESPValue) {
         (elements[2 * position], elements[2 * position + 1])
     }
-    /// The value of the first entry with a key.
-    public subscript(key: RESPValue) -> RESPValue? { first { $0.key == key }?.value }
+    /// The value of the first entry with a key, attributes of either aside, or nil; looks at one entry after the other.
+    ///
+    /// Decoded as a dictionary, a map with a key that comes twice is an error instead.
+    public subscript(key: RESPValue) -> RESPValue? {
+        let key = key.withoutAttributes
+        return first { $0.key.withoutAttributes == key }?.value
+    }
 }
 
 /// A value and the attributes that came before it.
 public struct RESPAttributed: Hashable, Sendable {
-    /// The attributes' keys and values in turn, and last the value they belong to.
+    /// The attributes as a map, and the value they belong to.
     let elements: RESPElements
-
-    init(entriesAndValue elements: RESPElements) { self.elements = elements }
 
     /// Makes a value with attributes.
     public init(attributes: RESPMap, value: RESPValue) {
-        elements = RESPElements(Array(attributes.elements) + [value])
+        elements = RESPElements([.map(attributes), value])
     }
 
     /// The attributes.
-    public var attributes: RESPMap { RESPMap(alternating: RESPElements(elements.dropLast())) }
+    public var attributes: RESPMap {
+        guard case .map(let attributes) = elements[0] else { return [:] }
+        return attributes
+    }
     /// The value they belong to.
-    public var value: RESPValue { elements[elements.count - 1] }
+    public var value: RESPValue { elements[1] }
+}
+
+extension RESPValue {
+    /// The value itself, without the attributes before it; those inside it stay.
+    public var withoutAttributes: RESPValue {
+        var value = self
+        while case .attribute(let attributed) = value { value = attributed.value }
+        return value
+    }
 }

@@ -24,14 +24,31 @@ package protocol RESPCommand: Sendable {
     func byteCount(_ limits: RESPLimits) throws(RESPEncodingError) -> Int
     /// Writes the command, exactly as many bytes as `byteCount` said. There must be room for them.
     func encode(into output: inout OutputSpan<UInt8>)
+    /// Writes the command in pieces, in their order: `gather` writes bytes, and `keep` is given large words as they are.
+    func encode(
+        byteCount: Int,
+        gather: (Int, (inout OutputSpan<UInt8>) -> Void) -> Void,
+        keep: (RESPLargeWord) -> Void
+    )
+}
+
+extension RESPCommand {
+    package func encode(
+        byteCount: Int,
+        gather: (Int, (inout OutputSpan<UInt8>) -> Void) -> Void,
+        keep: (RESPLargeWord) -> Void
+    ) {
+        gather(byteCount) { encode(into: &$0) }
+    }
 }
 
 /// A command of three words of text.
 package struct RESPTextCommand: RESPCommand {
-    private let first: String
-    private let second: String
-    private let third: String
+    @usableFromInline let first: String
+    @usableFromInline let second: String
+    @usableFromInline let third: String
 
+    @inlinable
     package init(_ first: String, _ second: String, _ third: String) {
         self.first = first
         self.second = second
@@ -40,9 +57,9 @@ package struct RESPTextCommand: RESPCommand {
 
     package func byteCount(_ limits: RESPLimits) throws(RESPEncodingError) -> Int {
         var size = CommandSize(limits)
-        try size.add(first.utf8.count)
-        try size.add(second.utf8.count)
-        try size.add(third.utf8.count)
+        size.add(first.utf8.count)
+        size.add(second.utf8.count)
+        size.add(third.utf8.count)
         return try size.total()
     }
 
@@ -56,11 +73,12 @@ package struct RESPTextCommand: RESPCommand {
 
 /// A command of two words and two integers, as those that name a range.
 package struct RESPRangeCommand: RESPCommand {
-    private let name: String
-    private let key: String
-    private let start: Int
-    private let stop: Int
+    @usableFromInline let name: String
+    @usableFromInline let key: String
+    @usableFromInline let start: Int
+    @usableFromInline let stop: Int
 
+    @inlinable
     package init(_ name: String, _ key: String, _ start: Int, _ stop: Int) {
         self.name = name
         self.key = key
@@ -70,10 +88,10 @@ package struct RESPRangeCommand: RESPCommand {
 
     package func byteCount(_ limits: RESPLimits) throws(RESPEncodingError) -> Int {
         var size = CommandSize(limits)
-        try size.add(name.utf8.count)
-        try size.add(key.utf8.count)
-        try size.add(decimalDigits(start))
-        try size.add(decimalDigits(stop))
+        size.add(name.utf8.count)
+        size.add(key.utf8.count)
+        size.add(decimalDigits(start))
+        size.add(decimalDigits(stop))
         return try size.total()
     }
 
@@ -88,10 +106,11 @@ package struct RESPRangeCommand: RESPCommand {
 
 /// A command of two words and then a list, as those that take any number of fields of one key.
 package struct RESPKeyAndList: RESPCommand {
-    private let name: String
-    private let key: String
-    private let list: [String]
+    @usableFromInline let name: String
+    @usableFromInline let key: String
+    @usableFromInline let list: [String]
 
+    @inlinable
     package init(_ name: String, _ key: String, _ list: [String]) {
         self.name = name
         self.key = key
@@ -100,9 +119,9 @@ package struct RESPKeyAndList: RESPCommand {
 
     package func byteCount(_ limits: RESPLimits) throws(RESPEncodingError) -> Int {
         var size = CommandSize(limits)
-        try size.add(name.utf8.count)
-        try size.add(key.utf8.count)
-        for word in list { try size.add(word.utf8.count) }
+        size.add(name.utf8.count)
+        size.add(key.utf8.count)
+        for word in list { size.add(word.utf8.count) }
         return try size.total()
     }
 
@@ -122,19 +141,28 @@ package struct RESPWordList: RESPCommand {
         self.words = words.map { $0.respWord }
     }
 
+    /// How many words there are.
+    package var wordCount: Int { words.count }
+
+    /// How many bytes a word has, or nil if there is none at that place.
+    package func byteCount(ofWord index: Int) -> Int? {
+        words.indices.contains(index) ? words[index].byteCount : nil
+    }
+
     /// A word in capitals, or nil if there is none at that place or it is not text.
     package func capitals(_ index: Int) -> String? {
-        guard index < words.count else { return nil }
+        guard words.indices.contains(index) else { return nil }
         switch words[index].content {
         case .text(let text): return text.uppercased()
         case .bytes(let bytes): return String(validating: bytes, as: UTF8.self)?.uppercased()
-        case .signed, .unsigned: return nil
+        case .signed(let integer): return String(integer)
+        case .unsigned(let integer): return String(integer)
         }
     }
 
     package func byteCount(_ limits: RESPLimits) throws(RESPEncodingError) -> Int {
         var size = CommandSize(limits)
-        for word in words { try size.add(word.byteCount) }
+        for word in words { size.add(word.byteCount) }
         return try size.total()
     }
 
@@ -146,52 +174,103 @@ package struct RESPWordList: RESPCommand {
             output.appendLineEnd()
         }
     }
+
+    package func encode(
+        byteCount: Int,
+        gather: (Int, (inout OutputSpan<UInt8>) -> Void) -> Void,
+        keep: (RESPLargeWord) -> Void
+    ) {
+        // Where the next piece begins: at a word, or behind a large word's bytes.
+        var first = 0
+        var isBehindLarge = false
+        for index in words.indices {
+            guard let large = words[index].large else { continue }
+            gatherWords(first..<index, isBehindLarge, upTo: large, gather)
+            keep(large)
+            (first, isBehindLarge) = (index + 1, true)
+        }
+        gatherWords(first..<words.count, isBehindLarge, upTo: nil, gather)
+    }
+
+    /// Gathers these words, with what stands before and behind them.
+    private func gatherWords(
+        _ range: Range<Int>,
+        _ isBehindLarge: Bool,
+        upTo large: RESPLargeWord?,
+        _ gather: (Int, (inout OutputSpan<UInt8>) -> Void) -> Void
+    ) {
+        var byteCount = isBehindLarge ? 2 : 3 + decimalDigits(words.count)
+        for word in words[range] { byteCount += 5 + decimalDigits(word.byteCount) + word.byteCount }
+        if let large { byteCount += 3 + decimalDigits(large.byteCount) }
+        gather(byteCount) { output in
+            if isBehindLarge {
+                output.appendLineEnd()
+            } else {
+                output.appendHeader(RESPType.array, words.count)
+            }
+            for word in words[range] {
+                output.appendHeader(RESPType.bulkString, word.byteCount)
+                word.encode(into: &output)
+                output.appendLineEnd()
+            }
+            if let large { output.appendHeader(RESPType.bulkString, large.byteCount) }
+        }
+    }
 }
 
-/// Adds a command's size up, against the limits.
+/// Adds a command's size up, and holds it against the limits at the end.
 private struct CommandSize {
     private let limits: RESPLimits
     private var words = 0
     private var bytes = 0
+    /// The first word that is too long, and its length.
+    private var tooLong: (word: Int, byteCount: Int)?
 
+    @inline(__always)
     init(_ limits: RESPLimits) {
         self.limits = limits
     }
 
-    mutating func add(_ byteCount: Int) throws(RESPEncodingError) {
+    @inline(__always)
+    mutating func add(_ byteCount: Int) {
         words += 1
         guard byteCount <= limits.maxBulkBytes else {
-            throw RESPEncodingError(
-                "word \(words) of the command has \(byteCount) bytes; at most \(limits.maxBulkBytes) may be sent"
-            )
+            if tooLong == nil { tooLong = (words, byteCount) }
+            return
         }
-        // No sum overflows: it is checked against the limit after each word.
+        // What is in memory, even many times over, has a sum that fits.
         bytes += 5 + decimalDigits(byteCount) + byteCount
-        try check(bytes)
     }
 
+    @inline(__always)
     func total() throws(RESPEncodingError) -> Int {
-        guard words > 0 else { throw RESPEncodingError.emptyCommand }
-        guard words <= limits.maxWords else {
-            throw RESPEncodingError("the command has \(words) words; at most \(limits.maxWords) may be sent")
-        }
         let total = bytes + 3 + decimalDigits(words)
-        try check(total)
+        guard words > 0, tooLong == nil, words <= limits.maxWords, total <= limits.maxReplyBytes else {
+            throw refusal
+        }
         return total
     }
 
-    private func check(_ size: Int) throws(RESPEncodingError) {
-        guard size <= limits.maxReplyBytes else {
-            throw RESPEncodingError("the command has more than \(limits.maxReplyBytes) bytes")
+    private var refusal: RESPEncodingError {
+        if words == 0 { return .emptyCommand }
+        if let tooLong {
+            return RESPEncodingError(
+                "word \(tooLong.word) of the command has \(counted(tooLong.byteCount, "byte")); "
+                    + "at most \(limits.maxBulkBytes) may be sent"
+            )
         }
+        if words > limits.maxWords {
+            return RESPEncodingError(
+                "the command has \(counted(words, "word")); at most \(limits.maxWords) may be sent"
+            )
+        }
+        return RESPEncodingError("the command has more than \(counted(limits.maxReplyBytes, "byte"))")
     }
 }
 
 extension OutputSpan<UInt8> {
     fileprivate mutating func appendWord(_ text: String) {
-        appendHeader(RESPType.bulkString, text.utf8.count)
-        append(copying: text.utf8Span.span)
-        appendLineEnd()
+        append(bulkString: text)
     }
 
     fileprivate mutating func appendWord(_ integer: Int) {

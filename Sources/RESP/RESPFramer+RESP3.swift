@@ -6,21 +6,29 @@ extension RESPFramer {
     mutating func checkOtherType(_ type: UInt8) throws(RESPProtocolError) {
         if RESPType.isStreamed(type) {
             throw fail(
-                "a \(RESPType.name(type)) (\(RESPType.printable(type))) is not supported",
+                "\(RESPType.named(type)) (\(RESPType.printable(type))) is not supported",
                 at: lineStart
             )
         }
         guard RESPType.isRESP3(type) else {
-            throw fail("no reply begins with \(RESPType.printable(type))", at: lineStart)
+            throw fail("no reply begins with \(RESPType.printable(type))\(Self.hint(type))", at: lineStart)
         }
         guard version == .resp3 else {
             throw fail(
-                "a \(RESPType.name(type)) (\(RESPType.printable(type))) belongs to RESP3, and RESP2 is spoken",
+                "\(RESPType.named(type)) (\(RESPType.printable(type))) belongs to RESP3, and RESP2 is spoken",
                 at: lineStart
             )
         }
-        if type == RESPType.push, !outer.isEmpty {
-            throw fail("a push stands inside another value", at: lineStart)
+        if type == RESPType.push, !isAtTop { throw fail("a push stands inside another value", at: lineStart) }
+    }
+
+    /// What else may speak at the other end, by the first byte of what it says.
+    private static func hint(_ type: UInt8) -> String {
+        switch type {
+        case UInt8(ascii: "H"): "; an HTTP server's answer does: is it the right port?"
+        // A TLS alert, a TLS handshake.
+        case 0x15, 0x16: "; TLS does: does the port want TLS?"
+        default: ""
         }
     }
 
@@ -44,81 +52,36 @@ extension RESPFramer {
             return try !open(2 * parseLength(bytes, body, from: 0, to: limits.maxElements))
         case RESPType.attribute:
             // The value it belongs to is its last element, so together they count as one.
-            return try !open(2 * parseLength(bytes, body, from: 0, to: limits.maxElements) + 1)
+            try openAttribute(parseLength(bytes, body, from: 0, to: limits.maxElements))
+            return false
         default:
-            if let reason = scalarFault(type, bytes, body) { throw fail(reason, at: body.lowerBound) }
+            if let (reason, place) = scalarFault(type, bytes, body) { throw fail(reason, at: place) }
         }
         return true
     }
 
-    private func scalarFault(_ type: UInt8, _ bytes: Span<UInt8>, _ body: Range<Int>) -> String? {
+    private func scalarFault(_ type: UInt8, _ bytes: Span<UInt8>, _ body: Range<Int>) -> (String, Int)? {
         switch type {
         case RESPType.null:
-            body.isEmpty ? nil : "a null has content"
+            return body.isEmpty ? nil : ("a null has content", body.lowerBound)
         case RESPType.boolean:
-            body.count == 1 && (bytes[body.lowerBound] == RESPByte.t || bytes[body.lowerBound] == RESPByte.f)
-                ? nil : "a boolean is neither t nor f"
+            let isFirstRight =
+                !body.isEmpty
+                && (bytes[body.lowerBound] == RESPByte.t || bytes[body.lowerBound] == RESPByte.f)
+            if isFirstRight, body.count == 1 { return nil }
+            return ("a boolean is neither t nor f", body.lowerBound + (isFirstRight ? 1 : 0))
         case RESPType.double:
-            isDouble(bytes, body) ? nil : "a double is not a number"
-        case RESPType.bigNumber:
-            isBigNumber(bytes, body) ? nil : "a big number is not an integer"
+            if let place = doubleFault(bytes, body) { return ("a double is not a number", place) }
+            return isTooLarge(bytes, body)
+                ? ("a double is larger than 64 bits can hold", body.lowerBound) : nil
         default:
-            "no reply begins with \(RESPType.printable(type))"
+            return bigNumberFault(bytes, body).map { ("a big number is not an integer", $0) }
         }
     }
 
     mutating func checkVerbatim(_ bytes: Span<UInt8>, start: Int) throws(RESPProtocolError) {
         if bytes[start + 3] != UInt8(ascii: ":") {
-            throw fail("a verbatim string has no three-byte format and colon before its text", at: start)
+            throw fail("a verbatim string has no three-byte format and colon before its text", at: start + 3)
         }
-    }
-}
-
-/// Whether the bytes are `[+-]digits[.digits][e[+-]digits]`, `inf`, `-inf`, `nan` or `-nan`.
-private func isDouble(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Bool {
-    var rest = range
-    let isSigned = rest.skipSign(bytes)
-    if rest.count == 3 {
-        let word = (bytes[rest.lowerBound], bytes[rest.lowerBound + 1], bytes[rest.lowerBound + 2])
-        let isNegative = isSigned && bytes[range.lowerBound] == RESPByte.minus
-        if word == (UInt8(ascii: "i"), UInt8(ascii: "n"), UInt8(ascii: "f")) {
-            return isNegative || !isSigned
-        }
-        if word == (UInt8(ascii: "n"), UInt8(ascii: "a"), UInt8(ascii: "n")) {
-            return isNegative || !isSigned
-        }
-    }
-    guard rest.skipDigits(bytes) else { return false }
-    if rest.skip(UInt8(ascii: "."), bytes), !rest.skipDigits(bytes) { return false }
-    if rest.skip(UInt8(ascii: "e"), bytes) || rest.skip(UInt8(ascii: "E"), bytes) {
-        _ = rest.skipSign(bytes)
-        guard rest.skipDigits(bytes) else { return false }
-    }
-    return rest.isEmpty
-}
-
-/// Whether the bytes are `[+-]digits`.
-private func isBigNumber(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Bool {
-    var rest = range
-    _ = rest.skipSign(bytes)
-    return rest.skipDigits(bytes) && rest.isEmpty
-}
-
-extension Range<Int> {
-    fileprivate mutating func skip(_ byte: UInt8, _ bytes: Span<UInt8>) -> Bool {
-        guard !isEmpty, bytes[lowerBound] == byte else { return false }
-        self = (lowerBound + 1)..<upperBound
-        return true
-    }
-
-    fileprivate mutating func skipSign(_ bytes: Span<UInt8>) -> Bool {
-        skip(RESPByte.minus, bytes) || skip(UInt8(ascii: "+"), bytes)
-    }
-
-    /// Steps over digits; at least one has to be there.
-    fileprivate mutating func skipDigits(_ bytes: Span<UInt8>) -> Bool {
-        let start = lowerBound
-        while !isEmpty, bytes[lowerBound] &- RESPByte.zero <= 9 { self = (lowerBound + 1)..<upperBound }
-        return lowerBound > start
     }
 }

@@ -12,8 +12,10 @@ package struct RESPFramer {
     private var scanned = 0
     /// Where the line that is being scanned begins, from the current reply's first byte.
     private(set) var lineStart = 0
-    /// Whether that line has a CR or LF that does not end it.
-    private(set) var lineHasStray = false
+    /// The last CR of that line, which ends it if LF follows; negative if there is none.
+    private var lastCR = -1
+    /// The line's first CR or LF that does not end it; negative if there is none.
+    private var firstStray = -1
     /// Where the bulk string that is being skipped ends, before its CR LF; negative between bulk strings.
     private var bulkEnd = -1
 
@@ -21,13 +23,15 @@ package struct RESPFramer {
     private var remaining = 1
     /// The same for the levels above, outermost first.
     private(set) var outer: [Int] = []
+    /// How many of the outermost levels are attributes of the reply itself.
+    private var attributeLevels = 0
 
     /// Where the current reply begins in the whole stream.
     private var replyOffset: UInt64 = 0
     private var failure: RESPProtocolError?
 
     #if DEBUG
-        /// How many bytes have been looked at while searching for line ends; tests hold it against the bytes given.
+        /// How many times a byte has been looked at in search of an end; tests hold it against the bytes given.
         package private(set) var bytesSearched = 0
     #endif
 
@@ -45,17 +49,22 @@ package struct RESPFramer {
     package mutating func next(_ bytes: Span<UInt8>) throws(RESPProtocolError) -> Int? {
         if let failure { throw failure }
         while true {
-            if bulkEnd < 0 {
-                guard try scanLine(bytes) else { return nil }
-            }
-            if bulkEnd >= 0 {
-                guard try skipBulk(bytes) else { return nil }
+            if scanned == lineStart, let end = shortBulkEnd(bytes) {
+                scanned = end
+            } else {
+                if bulkEnd < 0 {
+                    guard try scanLine(bytes) else { return nil }
+                }
+                if bulkEnd >= 0 {
+                    guard try skipBulk(bytes) else { return nil }
+                }
             }
             if elementEnded() {
                 let length = scanned
                 replyOffset += UInt64(length)
                 scanned = 0
                 lineStart = 0
+                attributeLevels = 0
                 return length
             }
         }
@@ -84,12 +93,15 @@ package struct RESPFramer {
                 if try !open(count) { return true }
             case RESPType.integer:
                 guard parseInteger(bytes, body) != nil else {
-                    throw fail("an integer reply is not an integer of 64 bits", at: body.lowerBound)
+                    throw fail(
+                        "an integer reply is not an integer of 64 bits",
+                        at: integerFault(bytes, body)
+                    )
                 }
                 return true
             case RESPType.simpleString, RESPType.error:
-                if lineHasStray {
-                    throw fail("a simple string or error contains CR or LF", at: body.lowerBound)
+                if firstStray >= 0 {
+                    throw fail("a simple string or error contains CR or LF", at: firstStray)
                 }
                 return true
             default:
@@ -118,38 +130,53 @@ package struct RESPFramer {
         return true
     }
 
+    /// Whether the element being scanned is the reply itself, with or without attributes before it.
+    var isAtTop: Bool { outer.count == attributeLevels && remaining == 1 }
+
+    /// Goes a level down, for attributes and the value they belong to.
+    mutating func openAttribute(_ count: Int) throws(RESPProtocolError) {
+        let isOfReply = isAtTop
+        _ = try open(2 * count + 1)
+        if isOfReply { attributeLevels += 1 }
+    }
+
     /// Looks for CR LF from where the last search stopped.
+    ///
+    /// A CR at the end of the bytes is remembered, so that it is not looked at again with what comes behind it.
     @inline(__always)
     private mutating func findLineEnd(_ bytes: Span<UInt8>) throws(RESPProtocolError) -> Int? {
         guard lineStart < bytes.count else { return nil }
         if scanned == lineStart {
+            countSearched(1)
             try checkType(bytes[lineStart])
-            lineHasStray = false
+            lastCR = -1
+            firstStray = -1
             scanned += 1
         }
-        var index = scanned
-        let count = bytes.count
-        while index < count {
+        let from = scanned
+        var index = from
+        while index < bytes.count {
             let byte = bytes[index]
             if byte <= RESPByte.cr {
                 if byte == RESPByte.cr {
-                    // The last byte there is: look at it again with the next.
-                    guard index + 1 < count else { break }
-                    if bytes[index + 1] == RESPByte.lf {
-                        countSearched(index - scanned + 2)
-                        try checkLine(end: index, replySize: index + 2)
-                        return index
-                    }
-                    lineHasStray = true
+                    if lastCR >= 0, firstStray < 0 { firstStray = lastCR }
+                    lastCR = index
                 } else if byte == RESPByte.lf {
-                    lineHasStray = true
+                    if lastCR == index - 1 {
+                        countSearched(index + 1 - from)
+                        try checkLine(end: lastCR, replySize: index + 1)
+                        return lastCR
+                    }
+                    if firstStray < 0 { firstStray = lastCR >= 0 ? lastCR : index }
                 }
             }
             index += 1
         }
-        countSearched(index - scanned)
+        countSearched(index - from)
         scanned = index
-        try checkLine(end: index, replySize: index)
+        // A CR that comes last may be the line's end.
+        let end = lastCR == index - 1 ? lastCR : index
+        try checkLine(end: end, replySize: end)
         return nil
     }
 
@@ -158,7 +185,7 @@ package struct RESPFramer {
         // Of two limits the one whose edge comes first is reported, however the line was cut.
         let edge = lineStart + 1 + limits.maxLineBytes
         if end > edge, limits.maxReplyBytes >= edge {
-            throw fail("a line is longer than \(limits.maxLineBytes) bytes", at: lineStart)
+            throw fail("a line is longer than \(counted(limits.maxLineBytes, "byte"))", at: lineStart)
         }
         try checkReplySize(replySize)
     }
@@ -166,7 +193,7 @@ package struct RESPFramer {
     @inline(__always)
     private mutating func checkReplySize(_ size: Int) throws(RESPProtocolError) {
         if size > limits.maxReplyBytes {
-            throw fail("a reply is longer than \(limits.maxReplyBytes) bytes", at: lineStart)
+            throw fail("a reply is longer than \(counted(limits.maxReplyBytes, "byte"))", at: lineStart)
         }
     }
 
@@ -181,11 +208,44 @@ package struct RESPFramer {
 
     // MARK: Bulk strings
 
+    /// Where a bulk string ends that begins with the line, is there whole, and has a length of one digit or two.
+    ///
+    /// Most are: they are looked at once, here. About anything else, and any fault, `scanLine` and `skipBulk` say what it is.
+    @inline(__always)
+    private mutating func shortBulkEnd(_ bytes: Span<UInt8>) -> Int? {
+        let start = lineStart
+        guard bytes.count - start >= 6, bytes[start] == RESPType.bulkString else { return nil }
+        let first = Int(bytes[start + 1] &- RESPByte.zero)
+        guard first <= 9 else { return nil }
+        let length: Int
+        let content: Int
+        if bytes[start + 2] == RESPByte.cr {
+            (length, content) = (first, start + 4)
+        } else {
+            let second = Int(bytes[start + 2] &- RESPByte.zero)
+            guard second <= 9, first > 0, bytes[start + 3] == RESPByte.cr else { return nil }
+            (length, content) = (10 * first + second, start + 5)
+        }
+        let end = content + length + 2
+        guard end <= bytes.count, bytes[content - 1] == RESPByte.lf,
+            bytes[end - 2] == RESPByte.cr, bytes[end - 1] == RESPByte.lf,
+            length <= limits.maxBulkBytes, end <= limits.maxReplyBytes,
+            content - start - 3 <= limits.maxLineBytes
+        else { return nil }
+        countSearched(content - start + 2)
+        return end
+    }
+
     @inline(__always)
     private mutating func skipBulk(_ bytes: Span<UInt8>) throws(RESPProtocolError) -> Bool {
         guard bytes.count >= bulkEnd + 2 else { return false }
-        guard bytes[bulkEnd] == RESPByte.cr, bytes[bulkEnd + 1] == RESPByte.lf else {
-            throw fail("a \(RESPType.name(bytes[lineStart])) is not followed by CR LF", at: bulkEnd)
+        countSearched(2)
+        let hasCR = bytes[bulkEnd] == RESPByte.cr
+        guard hasCR, bytes[bulkEnd + 1] == RESPByte.lf else {
+            throw fail(
+                "\(RESPType.named(bytes[lineStart])) is not followed by CR LF",
+                at: hasCR ? bulkEnd + 1 : bulkEnd
+            )
         }
         if bytes[lineStart] == RESPType.verbatimString { try checkVerbatim(bytes, start: scanned) }
         scanned = bulkEnd + 2
@@ -231,17 +291,23 @@ package struct RESPFramer {
     private mutating func badLength(_ bytes: Span<UInt8>, _ range: Range<Int>, _ most: Int)
         -> RESPProtocolError
     {
-        let name = RESPType.name(bytes[lineStart])
+        let name = RESPType.named(bytes[lineStart])
         if range.count == 1, bytes[range.lowerBound] == UInt8(ascii: "?") {
-            return fail("a streamed \(name) (its length is \"?\") is not supported", at: range.lowerBound)
+            return fail(
+                "a streamed \(RESPType.name(bytes[lineStart])) (its length is \"?\") is not supported",
+                at: range.lowerBound
+            )
         }
         guard let length = parseInteger(bytes, range) else {
-            return fail("the length of a \(name) is not an integer of 64 bits", at: range.lowerBound)
+            return fail(
+                "the length of \(name) is not an integer of 64 bits",
+                at: integerFault(bytes, range)
+            )
         }
         if length > most {
-            return fail("a \(name) of \(length) is over the limit of \(most)", at: range.lowerBound)
+            return fail("\(name) of \(length) is over the limit of \(most)", at: range.lowerBound)
         }
-        return fail("the length of a \(name) is \(length)", at: range.lowerBound)
+        return fail("the length of \(name) is \(length)", at: range.lowerBound)
     }
 
     mutating func fail(_ reason: String, at offset: Int) -> RESPProtocolError {
@@ -256,31 +322,4 @@ package struct RESPFramer {
             bytesSearched += count
         #endif
     }
-}
-
-/// Parses `0` or `-?[1-9][0-9]*` within 64 bits: no plus sign, spaces, leading zeros or `-0`.
-@inline(__always)
-func parseInteger(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Int64? {
-    var index = range.lowerBound
-    let end = range.upperBound
-    guard index < end else { return nil }
-    // One digit is the most common length there is.
-    let first = bytes[index] &- RESPByte.zero
-    if end - index == 1 { return first <= 9 ? Int64(first) : nil }
-
-    let isNegative = bytes[index] == RESPByte.minus
-    if isNegative { index += 1 }
-    // More digits than 19 do not fit; with 19 or fewer the sum below does not overflow 64 unsigned bits.
-    guard index < end, end - index <= 19, bytes[index] != RESPByte.zero else { return nil }
-    var magnitude: UInt64 = 0
-    while index < end {
-        let digit = bytes[index] &- RESPByte.zero
-        guard digit <= 9 else { return nil }
-        magnitude = magnitude &* 10 &+ UInt64(digit)
-        index += 1
-    }
-    if isNegative {
-        return magnitude <= UInt64(Int64.max) + 1 ? Int64(truncatingIfNeeded: 0 &- magnitude) : nil
-    }
-    return Int64(exactly: magnitude)
 }

@@ -2,25 +2,26 @@
 ///
 /// Nothing is ever reserved because a header declared it.
 public struct RESPLimits: Sendable, Hashable {
-    /// How deep arrays may be nested: an array of integers is 1 deep.
+    /// How deep aggregates may be nested: an array of integers is 1 deep, and so is an empty one.
     ///
-    /// Default 1024.
+    /// Arrays, sets, pushes, maps and attributes count; what an attribute belongs to is a level below it. Default 1024.
     public var maxDepth: Int { didSet { maxDepth = Self.bounded(maxDepth) } }
-    /// The longest bulk string, in bytes.
+    /// The longest bulk string, bulk error or verbatim string, its format included, and the longest word of a command, in bytes.
     ///
     /// Default 512 MiB, which is Redis's `proto-max-bulk-len`.
     public var maxBulkBytes: Int { didSet { maxBulkBytes = Self.bounded(maxBulkBytes) } }
-    /// The longest simple string, error or header line, in bytes without type byte and line end.
+    /// The longest line, in bytes without type byte and line end: a simple string or error, a number, a header.
     ///
     /// Default 64 KiB.
     public var maxLineBytes: Int { didSet { maxLineBytes = Self.bounded(maxLineBytes) } }
-    /// The most elements of one aggregate.
+    /// The most elements of one aggregate; of a map or an attribute, the most entries.
     ///
     /// Default 2³²−1.
     public var maxElements: Int { didSet { maxElements = Self.bounded(maxElements) } }
     /// The most bytes of one whole reply, and of one whole command.
     ///
-    /// Default 1 GiB.
+    /// Default 1 GiB. As a ``RESPValue`` a reply of the worst shape, arrays in arrays of one element, takes some fifty bytes of
+    /// memory for each of its own; strings of any length take little more than they are long.
     public var maxReplyBytes: Int { didSet { maxReplyBytes = Self.bounded(maxReplyBytes) } }
     /// The most words of one command.
     ///

@@ -1,11 +1,19 @@
 /// Reads the values of one complete reply from its bytes, one after the other.
 ///
-/// A reader is handed to ``RESPDecodable/init(from:)`` and stands before the value to decode. The bytes have been checked
-/// when the reply was received.
+/// A reader is handed to ``RESPDecodable/init(from:)`` and stands before the value to decode; it reads nothing behind that
+/// value. The bytes have been checked when the reply was received.
+///
+/// Whoever tries one type after the other does so with ``decode(_:)``, which puts the reader back when it fails. An
+/// initializer that is called by hand, `try? Int(from: &reader)`, leaves it where it stopped.
 public struct RESPReader: ~Escapable {
-    private let bytes: Span<UInt8>
-    private var position = 0
+    @usableFromInline let bytes: Span<UInt8>
+    /// Where the next value begins.
+    @usableFromInline var position = 0
+    /// How many values are still to be read of the one being decoded: at first that one, and then the elements of every
+    /// aggregate in it whose head has been read.
+    @usableFromInline var remaining = 1
 
+    @inlinable
     @_lifetime(copy bytes)
     package init(_ bytes: Span<UInt8>) {
         self.bytes = bytes
@@ -14,7 +22,7 @@ public struct RESPReader: ~Escapable {
     /// One value, or the head of an aggregate whose elements follow.
     package enum Item {
         case simpleString(Range<Int>)
-        case error(Range<Int>)
+        case simpleError(Range<Int>)
         case integer(Int64)
         case bulkString(Range<Int>)
         case array(count: Int)
@@ -35,7 +43,7 @@ public struct RESPReader: ~Escapable {
 
     /// Reads the next value, of an aggregate only its head; attributes before it are stepped over.
     @inline(__always)
-    package mutating func nextValue() throws(RESPDecodingError) -> Item {
+    mutating func nextValue() throws(RESPDecodingError) -> Item {
         while true {
             let item = try next()
             guard case .attribute(let count) = item else { return item }
@@ -46,12 +54,26 @@ public struct RESPReader: ~Escapable {
     /// Reads the next value, of an aggregate only its head.
     @inline(__always)
     package mutating func next() throws(RESPDecodingError) -> Item {
-        guard position < bytes.count else { throw RESPDecodingError("the reply has no further value") }
+        guard remaining > 0, position < bytes.count else { throw RESPDecodingError.noFurtherValue }
         let type = bytes[position]
+        // Most values are bulk strings with a length of one digit or two; `$-1` is neither.
+        if type == RESPType.bulkString, bytes.count - position >= 6 {
+            let first = Int(bytes[position + 1] &- RESPByte.zero)
+            if bytes[position + 2] == RESPByte.cr {
+                (position, remaining) = (position + 4, remaining - 1)
+                return .bulkString(stepOver(first))
+            }
+            if bytes[position + 3] == RESPByte.cr, bytes[position + 1] != RESPByte.minus {
+                let second = Int(bytes[position + 2] &- RESPByte.zero)
+                (position, remaining) = (position + 5, remaining - 1)
+                return .bulkString(stepOver(10 * first + second))
+            }
+        }
         var end = position + 1
         while end < bytes.count, bytes[end] != RESPByte.cr { end += 1 }
         let body = (position + 1)..<end
         position = end + 2
+        remaining -= 1
 
         switch type {
         case RESPType.bulkString:
@@ -59,14 +81,16 @@ public struct RESPReader: ~Escapable {
             return length < 0 ? .null : .bulkString(stepOver(Int(length)))
         case RESPType.array:
             guard let count = parseInteger(bytes, body) else { throw Self.notFramed }
-            return count < 0 ? .null : .array(count: Int(count))
+            if count < 0 { return .null }
+            remaining += Int(count)
+            return .array(count: Int(count))
         case RESPType.integer:
             guard let value = parseInteger(bytes, body) else { throw Self.notFramed }
             return .integer(value)
         case RESPType.simpleString:
             return .simpleString(body)
         case RESPType.error:
-            return .error(body)
+            return .simpleError(body)
         default:
             return try nextOfRESP3(type, body)
         }
@@ -84,10 +108,18 @@ public struct RESPReader: ~Escapable {
         switch type {
         case RESPType.bulkError: return .bulkError(stepOver(length))
         case RESPType.verbatimString: return .verbatimString(stepOver(length))
-        case RESPType.set: return .set(count: length)
-        case RESPType.push: return .push(count: length)
-        case RESPType.map: return .map(count: length)
-        case RESPType.attribute: return .attribute(count: length)
+        case RESPType.set:
+            remaining += length
+            return .set(count: length)
+        case RESPType.push:
+            remaining += length
+            return .push(count: length)
+        case RESPType.map:
+            remaining += 2 * length
+            return .map(count: length)
+        case RESPType.attribute:
+            remaining += 2 * length + 1
+            return .attribute(count: length)
         default: throw Self.notFramed
         }
     }
@@ -104,26 +136,40 @@ public struct RESPReader: ~Escapable {
     }
 
     /// Whether every value has been read.
-    package var isAtEnd: Bool { position >= bytes.count }
+    @inlinable package var isAtEnd: Bool { position >= bytes.count }
 
     /// Steps over a null, if the next value is one.
+    @inlinable
+    @inline(__always)
+    mutating func skipNull() -> Bool {
+        // Most are bulk strings, whose length begins with a digit.
+        if remaining > 0, position + 1 < bytes.count, bytes[position] == UInt8(ascii: "$"),
+            bytes[position + 1] >= UInt8(ascii: "0")
+        {
+            return false
+        }
+        return skipAnyNull()
+    }
+
     @usableFromInline
-    package mutating func skipNull() -> Bool {
-        guard position + 1 < bytes.count else { return false }
+    mutating func skipAnyNull() -> Bool {
+        guard remaining > 0, position + 1 < bytes.count else { return false }
         switch bytes[position] {
         case RESPType.bulkString, RESPType.array:
             // `$-1` and `*-1` are the only values with a minus sign behind a length's type byte.
             guard bytes[position + 1] == RESPByte.minus else { return false }
             position += 5
+            remaining -= 1
             return true
         case RESPType.null:
             position += 3
+            remaining -= 1
             return true
         case RESPType.attribute:
             // Attributes of a null are stepped over with it; of another value they are left for it.
-            let start = position
+            let start = (position, remaining)
             if let item = try? nextValue(), case .null = item { return true }
-            position = start
+            (position, remaining) = start
             return false
         default:
             return false
@@ -131,11 +177,7 @@ public struct RESPReader: ~Escapable {
     }
 
     /// A double that has been framed.
-    func double(_ range: Range<Int>) -> Double {
-        let text = String(repairing: bytes(range))
-        // The standard library reads `-nan` as well, with a sign that nothing distinguishes.
-        return text.hasSuffix("nan") ? .nan : Double(text) ?? .nan
-    }
+    func double(_ range: Range<Int>) -> Double { Double(framed: bytes(range)) }
 
     /// The bytes of a string.
     @_lifetime(copy self)
@@ -148,34 +190,53 @@ public struct RESPReader: ~Escapable {
     ///
     /// - Parameter type: what to decode it as.
     /// - Returns: the value.
-    /// - Throws: ``RESPDecodingError`` if the value is not of that type.
+    /// - Throws: ``RESPDecodingError`` if the value is not of that type, or the type does not read exactly one value: what is
+    ///   behind it cannot be read meanwhile. The reader then stands before the value again, so that another type can be tried.
     @inlinable
     public mutating func decode<Value: RESPDecodable>(_ type: Value.Type) throws(RESPDecodingError) -> Value {
-        try Value(from: &self)
+        let start = (position, remaining)
+        guard remaining > 0 else { throw RESPDecodingError.noFurtherValue }
+        remaining = 1
+        do throws(RESPDecodingError) {
+            let value = try Value(from: &self)
+            guard remaining == 0 else { throw RESPDecodingError.lessThanOneValue(type) }
+            remaining = start.1 - 1
+            return value
+        } catch {
+            (position, remaining) = start
+            throw error
+        }
     }
 
     /// Reads the head of an array, a set or a push; its elements are to be decoded next, one by one.
     ///
     /// - Returns: how many elements follow.
-    /// - Throws: ``RESPDecodingError`` if the next value is of another type.
+    /// - Throws: ``RESPDecodingError`` if the next value is of another type; the reader then stands before it.
     public mutating func decodeArrayHead() throws(RESPDecodingError) -> Int {
+        let start = (position, remaining)
         let item = try nextValue()
         switch item {
         case .array(let count), .set(let count), .push(let count): return count
-        default: throw mismatch(item, "an array")
+        default:
+            (position, remaining) = start
+            throw mismatch(item, "an array")
         }
     }
 
     /// Reads the head of a map, or of an array of keys and values in turn, as RESP2 sends maps.
     ///
     /// - Returns: how many entries follow, each a key and then its value.
-    /// - Throws: ``RESPDecodingError`` if the next value is of another type, or an array of an odd count.
+    /// - Throws: ``RESPDecodingError`` if the next value is of another type, or an array of an odd count; the reader then
+    ///   stands before it.
     public mutating func decodeMapHead() throws(RESPDecodingError) -> Int {
+        let start = (position, remaining)
         let item = try nextValue()
         switch item {
         case .map(let count): return count
         case .array(let count) where count.isMultiple(of: 2): return count / 2
-        default: throw mismatch(item, "a map")
+        default:
+            (position, remaining) = start
+            throw mismatch(item, "a map")
         }
     }
 
@@ -194,36 +255,34 @@ public struct RESPReader: ~Escapable {
     }
 
     /// The error for a value of another type than the one asked for.
-    package func mismatch(_ item: Item, _ expected: String) -> RESPDecodingError {
+    func mismatch(_ item: Item, _ expected: String) -> RESPDecodingError {
         let found =
             switch item {
             case .simpleString(let range): "the simple string \(quoted(range))"
-            case .error(let range), .bulkError(let range): "the error reply \(quoted(range))"
+            case .simpleError(let range), .bulkError(let range): "the error reply \(quoted(range))"
             case .integer(let value): "the integer \(value)"
-            case .bulkString(let range): "a bulk string of \(range.count) bytes"
-            case .array(let count): "an array of \(count) elements"
+            case .bulkString(let range): "a bulk string of \(counted(range.count, "byte"))"
+            case .array(let count): "an array of \(counted(count, "element"))"
             case .null: "null"
             case .boolean(let value): "the boolean \(value)"
             case .double(let range): "the double \(quoted(range))"
             case .bigNumber(let range): "the big number \(quoted(range))"
-            case .verbatimString(let range): "a verbatim string of \(range.count - 4) bytes"
-            case .set(let count): "a set of \(count) elements"
-            case .push(let count): "a push of \(count) elements"
-            case .map(let count): "a map of \(count) entries"
-            case .attribute(let count): "\(count) attributes"
+            case .verbatimString(let range): "a verbatim string of \(counted(range.count - 4, "byte"))"
+            case .set(let count): "a set of \(counted(count, "element"))"
+            case .push(let count): "a push of \(counted(count, "element"))"
+            case .map(let count): "a map of \(counted(count, "entry", "entries"))"
+            case .attribute(let count): counted(count, "attribute")
             }
         return RESPDecodingError("expected \(expected), got \(found)")
     }
 
     private func quoted(_ range: Range<Int>) -> String {
-        let shown = range.lowerBound..<min(range.upperBound, range.lowerBound + 200)
-        return "\"\(String(repairing: bytes(shown)))\"\(shown.count < range.count ? "…" : "")"
-    }
-}
-
-extension String {
-    /// Text for a person: bytes that are not UTF-8 are shown as replacement characters.
-    package init(repairing bytes: Span<UInt8>) {
-        self = String(decoding: Array(copying: bytes), as: UTF8.self)
+        var shown = range.lowerBound..<min(range.upperBound, range.lowerBound + 200)
+        let isWhole = shown == range
+        // A character is not cut in two.
+        while !isWhole, !shown.isEmpty, bytes[shown.upperBound] & 0xc0 == 0x80 {
+            shown = shown.lowerBound..<(shown.upperBound - 1)
+        }
+        return "\"\(String(escaping: Array(copying: bytes(shown))))\"\(isWhole ? "" : "…")"
     }
 }

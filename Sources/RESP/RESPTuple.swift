@@ -9,15 +9,30 @@ public struct RESPTuple<each Element: RESPDecodable>: RESPDecodable {
 
     /// Reads an array of exactly as many elements as there are types.
     ///
-    /// - Throws: ``RESPDecodingError`` if the value is not an array of that count, or an element is of another type.
+    /// - Throws: ``RESPDecodingError`` if the value is not an array of that count, or an element is of another type: the error
+    ///   names its position, from 0.
     public init(from reader: inout RESPReader) throws(RESPDecodingError) {
         let count = try reader.decodeArrayHead()
         var expected = 0
         for _ in repeat (each Element).self { expected += 1 }
         guard count == expected else {
-            throw RESPDecodingError("expected an array of \(expected) elements, got one of \(count)")
+            throw RESPDecodingError(
+                "expected an array of \(counted(expected, "element")), got one of \(count)"
+            )
         }
-        values = (repeat try (each Element)(from: &reader))
+        var index = 0
+        values = (repeat try Self.read((each Element).self, &reader, &index))
+    }
+
+    private static func read<Value: RESPDecodable>(
+        _ type: Value.Type,
+        _ reader: inout RESPReader,
+        _ index: inout Int
+    ) throws(RESPDecodingError) -> Value {
+        defer { index += 1 }
+        do throws(RESPDecodingError) { return try reader.decode(type) } catch {
+            throw error.inElement(index)
+        }
     }
 }
 

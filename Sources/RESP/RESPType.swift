@@ -10,11 +10,11 @@ public enum RESPVersion: Hashable, Sendable {
 ///
 /// Source: the RESP specification, "RESP protocol description".
 package enum RESPType {
-    package static var simpleString: UInt8 { UInt8(ascii: "+") }
-    package static var error: UInt8 { UInt8(ascii: "-") }
-    package static var integer: UInt8 { UInt8(ascii: ":") }
-    package static var bulkString: UInt8 { UInt8(ascii: "$") }
-    package static var array: UInt8 { UInt8(ascii: "*") }
+    @inlinable package static var simpleString: UInt8 { UInt8(ascii: "+") }
+    @inlinable package static var error: UInt8 { UInt8(ascii: "-") }
+    @inlinable package static var integer: UInt8 { UInt8(ascii: ":") }
+    @inlinable package static var bulkString: UInt8 { UInt8(ascii: "$") }
+    @inlinable package static var array: UInt8 { UInt8(ascii: "*") }
 
     // RESP3
     static var null: UInt8 { UInt8(ascii: "_") }
@@ -63,17 +63,26 @@ package enum RESPType {
         }
     }
 
+    /// The same with its article.
+    static func named(_ type: UInt8) -> String {
+        switch type {
+        case integer, array, attribute: "an \(name(type))"
+        default: "a \(name(type))"
+        }
+    }
+
     /// A byte as a person can read it: `"x"`, or `0x0a`.
     static func printable(_ byte: UInt8) -> String {
         if byte > 0x20, byte < 0x7f { return "\"\(Character(UnicodeScalar(byte)))\"" }
-        return byte < 0x10 ? "0x0\(String(byte, radix: 16))" : "0x\(String(byte, radix: 16))"
+        return "0x" + String(hex: byte, digits: 2)
     }
 }
 
-package enum RESPByte {
+enum RESPByte {
     static var cr: UInt8 { UInt8(ascii: "\r") }
     static var lf: UInt8 { UInt8(ascii: "\n") }
     static var zero: UInt8 { UInt8(ascii: "0") }
+    static var plus: UInt8 { UInt8(ascii: "+") }
     static var minus: UInt8 { UInt8(ascii: "-") }
     static var t: UInt8 { UInt8(ascii: "t") }
     static var f: UInt8 { UInt8(ascii: "f") }

@@ -46,7 +46,7 @@ extension RESPValue: RESPDecodable {
     private static func head(_ reader: inout RESPReader) throws(RESPDecodingError) -> Head {
         switch try reader.next() {
         case .simpleString(let range): .complete(.simpleString(Array(copying: reader.bytes(range))))
-        case .error(let range): .complete(.error(Array(copying: reader.bytes(range))))
+        case .simpleError(let range): .complete(.simpleError(Array(copying: reader.bytes(range))))
         case .integer(let integer): .complete(.integer(integer))
         case .bulkString(let range): .complete(.bulkString(Array(copying: reader.bytes(range))))
         case .null: .complete(.null)
@@ -71,13 +71,14 @@ extension RESPValue: RESPDecodable {
 
     /// Makes an aggregate of a type from its elements.
     fileprivate init(type: UInt8, elements: [RESPValue]) {
-        let elements = RESPElements(elements)
         switch type {
-        case RESPType.set: self = .set(elements)
-        case RESPType.push: self = .push(elements)
-        case RESPType.map: self = .map(RESPMap(alternating: elements))
-        case RESPType.attribute: self = .attribute(RESPAttributed(entriesAndValue: elements))
-        default: self = .array(elements)
+        case RESPType.set: self = .set(RESPElements(elements))
+        case RESPType.push: self = .push(RESPElements(elements))
+        case RESPType.map: self = .map(RESPMap(alternating: RESPElements(elements)))
+        case RESPType.attribute:
+            let attributes = RESPMap(alternating: RESPElements(elements.dropLast()))
+            self = .attribute(RESPAttributed(attributes: attributes, value: elements.last ?? .null))
+        default: self = .array(RESPElements(elements))
         }
     }
 
@@ -86,72 +87,20 @@ extension RESPValue: RESPDecodable {
     /// - Parameter type: `String`, `[UInt8]`, an integer type, `Double`, `Bool`, an optional, array or dictionary of
     ///   these, a ``RESPTuple``, or a type of your own.
     /// - Returns: the decoded value.
-    /// - Throws: ``RESPDecodingError`` if the value is of another type, or a `String` is asked for and it is not UTF-8.
+    /// - Throws: ``RESPDecodingError`` if the value is of another type, a `String` is asked for and it is not UTF-8, or the
+    ///   value is none that a server can send.
     public func decode<Value: RESPDecodable>(as type: Value.Type = Value.self) throws(RESPDecodingError)
         -> Value
     {
-        let bytes = encoded()
-        // A value made by hand may hold what no reply can, such as a line end in a simple string.
-        var framer = RESPFramer(version: .resp3, limits: .none)
-        guard (try? framer.next(bytes.span)) == bytes.count else {
-            throw RESPDecodingError("the value is none that a server can send")
-        }
+        let bytes: [UInt8]
+        do throws(RESPEncodingError) { bytes = try encoded() } catch { throw RESPDecodingError(error.reason) }
         var reader = RESPReader(bytes.span)
-        return try Value(from: &reader)
+        return try reader.decode(type)
     }
 }
 
 extension RESPValue.Head {
     fileprivate static func of(_ type: UInt8, _ count: Int) -> Self {
         count == 0 ? .complete(RESPValue(type: type, elements: [])) : .aggregate(type: type, count: count)
-    }
-}
-
-extension RESPValue {
-    /// The value's bytes on the wire.
-    ///
-    /// Null is sent as RESP2's `$-1`, which both versions know; doubles as the shortest decimal that reads back the same.
-    public func encoded() -> [UInt8] {
-        var bytes: [UInt8] = []
-        var pending = [self]
-        while let value = pending.popLast() {
-            let type = value.typeByte
-            switch value {
-            case .simpleString(let text), .error(let text), .bigNumber(let text): bytes.appendLine(type, text)
-            case .integer(let integer): bytes.appendLine(type, String(integer).utf8)
-            case .bulkString(let content), .bulkError(let content): bytes.appendBulk(type, content)
-            case .verbatimString(let format, let content):
-                bytes.appendBulk(type, format + [UInt8(ascii: ":")] + content)
-            case .null: bytes.appendLine(RESPType.bulkString, "-1".utf8)
-            case .boolean(let boolean): bytes.appendLine(type, [boolean ? RESPByte.t : RESPByte.f])
-            case .double(let double): bytes.appendLine(type, double.description.utf8)
-            case .array(let elements), .set(let elements), .push(let elements):
-                bytes.appendLine(type, String(elements.count).utf8)
-                pending.append(contentsOf: elements.reversed())
-            case .map(let map):
-                bytes.appendLine(type, String(map.count).utf8)
-                pending.append(contentsOf: map.elements.reversed())
-            case .attribute(let attributed):
-                bytes.appendLine(type, String(attributed.elements.count / 2).utf8)
-                pending.append(contentsOf: attributed.elements.reversed())
-            }
-        }
-        return bytes
-    }
-}
-
-extension [UInt8] {
-    fileprivate mutating func appendLine(_ type: UInt8, _ body: some Collection<UInt8>) {
-        append(type)
-        append(contentsOf: body)
-        append(RESPByte.cr)
-        append(RESPByte.lf)
-    }
-
-    fileprivate mutating func appendBulk(_ type: UInt8, _ content: [UInt8]) {
-        appendLine(type, String(content.count).utf8)
-        append(contentsOf: content)
-        append(RESPByte.cr)
-        append(RESPByte.lf)
     }
 }

@@ -7,7 +7,7 @@ public enum RESPValue: Sendable {
     /// An error, `-ERR …`, without the minus sign.
     ///
     /// As a whole reply the client throws it; inside an array it stands here.
-    case error([UInt8])
+    case simpleError([UInt8])
     /// A 64-bit integer, `:42`.
     case integer(Int64)
     /// A binary-safe string, `$5…`.
@@ -57,7 +57,7 @@ public enum RESPValue: Sendable {
     /// A simple string from text.
     public static func simpleString(_ text: String) -> RESPValue { .simpleString(Array(text.utf8)) }
     /// An error from text.
-    public static func error(_ text: String) -> RESPValue { .error(Array(text.utf8)) }
+    public static func simpleError(_ text: String) -> RESPValue { .simpleError(Array(text.utf8)) }
     /// A bulk string from text.
     public static func bulkString(_ text: String) -> RESPValue { .bulkString(Array(text.utf8)) }
     /// An array from values.
@@ -88,7 +88,7 @@ extension RESPValue: Hashable {
     private func hasSameHead(as other: RESPValue) -> Bool {
         switch (self, other) {
         case (.simpleString(let left), .simpleString(let right)): left == right
-        case (.error(let left), .error(let right)): left == right
+        case (.simpleError(let left), .simpleError(let right)): left == right
         case (.integer(let left), .integer(let right)): left == right
         case (.bulkString(let left), .bulkString(let right)): left == right
         case (.null, .null): true
@@ -110,7 +110,8 @@ extension RESPValue: Hashable {
         while let value = pending.popLast() {
             hasher.combine(value.typeByte)
             switch value {
-            case .simpleString(let bytes), .error(let bytes), .bulkString(let bytes), .bigNumber(let bytes),
+            case .simpleString(let bytes), .simpleError(let bytes), .bulkString(let bytes),
+                .bigNumber(let bytes),
                 .bulkError(let bytes):
                 hasher.combine(bytes)
             case .verbatimString(let format, let bytes):
@@ -132,7 +133,7 @@ extension RESPValue: Hashable {
     var typeByte: UInt8 {
         switch self {
         case .simpleString: RESPType.simpleString
-        case .error: RESPType.error
+        case .simpleError: RESPType.error
         case .integer: RESPType.integer
         case .bulkString: RESPType.bulkString
         case .array: RESPType.array

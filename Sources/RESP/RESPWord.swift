@@ -1,8 +1,8 @@
 /// One word of a command: its name, a key, a value.
 ///
 /// Any bytes will do.
-public struct RESPWord: Hashable, Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral {
-    enum Content: Hashable, Sendable {
+public struct RESPWord: Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral {
+    enum Content: Sendable {
         case text(String)
         case bytes(ArraySlice<UInt8>)
         case signed(Int64)
@@ -36,6 +36,15 @@ public struct RESPWord: Hashable, Sendable, ExpressibleByStringLiteral, Expressi
         }
     }
 
+    /// The word as it is, if it has so many bytes that copying them is worth avoiding.
+    var large: RESPLargeWord? {
+        switch content {
+        case .bytes(let bytes) where bytes.count >= RESPLargeWord.minBytes: .bytes(bytes)
+        case .text(let text) where text.utf8.count >= RESPLargeWord.minBytes: .text(text)
+        case .bytes, .text, .signed, .unsigned: nil
+        }
+    }
+
     /// Writes the word's bytes.
     ///
     /// There must be room for them.
@@ -45,6 +54,22 @@ public struct RESPWord: Hashable, Sendable, ExpressibleByStringLiteral, Expressi
         case .bytes(let bytes): output.append(copying: bytes.span)
         case .signed(let integer): output.append(decimal: integer)
         case .unsigned(let integer): output.append(decimal: integer)
+        }
+    }
+}
+
+/// A word with very many bytes, where its owner has them.
+package enum RESPLargeWord: Sendable {
+    case text(String)
+    case bytes(ArraySlice<UInt8>)
+
+    /// So many make a word large: as many as `OutputQueue` of the loop, which this module does not know.
+    package static let minBytes = 16 * 1024
+
+    var byteCount: Int {
+        switch self {
+        case .text(let text): text.utf8.count
+        case .bytes(let bytes): bytes.count
         }
     }
 }
@@ -93,12 +118,12 @@ extension Double: RESPEncodable {
 
 extension RESPEncodable where Self: FixedWidthInteger & SignedInteger {
     /// The integer in decimal.
-    public var respWord: RESPWord { RESPWord(Int64(self)) }
+    public var respWord: RESPWord { Int64(exactly: self).map { RESPWord($0) } ?? RESPWord(String(self)) }
 }
 
 extension RESPEncodable where Self: FixedWidthInteger & UnsignedInteger {
     /// The integer in decimal.
-    public var respWord: RESPWord { RESPWord(UInt64(self)) }
+    public var respWord: RESPWord { UInt64(exactly: self).map { RESPWord($0) } ?? RESPWord(String(self)) }
 }
 
 extension Int: RESPEncodable {}
@@ -117,6 +142,9 @@ extension UInt8: RESPEncodable {}
 func decimalDigits<Number: FixedWidthInteger>(_ number: Number) -> Int {
     var digits = number < 0 ? 2 : 1
     var rest = number.magnitude
+    // Most are lengths of words, and have one digit or two.
+    if rest < 10 { return digits }
+    if rest < 100 { return digits + 1 }
     while rest >= 10 {
         rest /= 10
         digits += 1

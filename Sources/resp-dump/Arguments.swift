@@ -31,20 +31,22 @@ enum Arguments {
                resp-dump --encode BASE64WORD…                                                          > bytes
 
           --resp       the protocol's version, 2 unless given
-          --cut        feed the decoder byte by byte, or cut at these offsets; what is printed stays the same
+          --cut        feed the decoder byte by byte, or cut at these offsets too; what is printed stays the same.
+                       With none it gets what one read gives, up to 64 KiB
           --max-depth  how deep aggregates may be nested
           --max-bulk   the longest bulk string, in bytes
           --text       print for a person instead of one JSON object a line
           --encode     write the command that these words make
 
-        exit status: 0 complete, 2 wrong arguments, 3 incomplete, 4 protocol error
+        exit status: 0 complete, 2 wrong arguments or unreadable input, 3 incomplete, 4 protocol error, 5 unwritable output
         """
 
     init(_ arguments: some Collection<String>) throws(UsageError) {
         if arguments.first == "--encode" {
             var words: [[UInt8]] = []
             for argument in arguments.dropFirst() {
-                guard let word = Data(base64Encoded: argument) else {
+                // Encoded again, it shows what the decoder let pass: bits and padding that belong to no byte.
+                guard let word = Data(base64Encoded: argument), word.base64EncodedString() == argument else {
                     throw UsageError(reason: "\"\(argument)\" is not base64")
                 }
                 words.append(Array(word))
@@ -88,13 +90,20 @@ extension Arguments.Decode {
             }
             cut = .at(Set(offsets).sorted())
         case ("--max-depth", _): limits.maxDepth = try Self.number(option, value, from: 0)
-        case ("--max-bulk", _): limits.maxBulkBytes = try Self.number(option, value, from: 0)
+        case ("--max-bulk", _):
+            limits.maxBulkBytes = try Self.number(option, value, from: 0)
+            // A longer string needs a longer reply.
+            limits.maxReplyBytes = max(
+                limits.maxReplyBytes,
+                limits.maxBulkBytes + RESPLimits.default.maxReplyBytes
+            )
         default: throw UsageError(reason: "\(option) does not take \"\(value)\"")
         }
     }
 
     private static func number(_ option: String, _ text: String, from least: Int) throws(UsageError) -> Int {
-        guard let number = Int(text), number >= least, text.first != "+" else {
+        // Digits alone: no sign, not even before a zero.
+        guard let number = Int(text), number >= least, text.first?.isWholeNumber == true else {
             throw UsageError(reason: "\(option) takes numbers from \(least), not \"\(text)\"")
         }
         return number

@@ -1,58 +1,55 @@
 import Foundation
 import RESP
 
+/// How an aggregate's elements are set, and what follows the last one.
+private struct JSONLayout {
+    var isMap = false
+    let closing: String
+}
+
 extension RESPValue {
-    /// The value as one JSON object, without recursion; bytes in base64.
-    var json: String {
-        enum Piece { case value(RESPValue), text(String) }
-        var text = ""
-        var pending = [Piece.value(self)]
-
-        func push(_ opening: String, _ elements: [RESPValue], _ closing: String) {
-            text += opening
-            pending.append(.text(closing))
-            for (index, element) in elements.enumerated().reversed() {
-                pending.append(.value(element))
-                if index > 0 { pending.append(.text(",")) }
+    /// Writes the value as one JSON object, without recursion; bytes in base64.
+    func writeJSON(to output: inout some TextOutputStream) {
+        var levels = Aggregates<JSONLayout>()
+        var next: RESPValue? = self
+        while true {
+            switch next {
+            case .array(let elements):
+                output.write(#"{"type":"array","items":["#)
+                levels.open(.list(elements), JSONLayout(closing: "]}"))
+            case .set(let elements):
+                output.write(#"{"type":"set","items":["#)
+                levels.open(.list(elements), JSONLayout(closing: "]}"))
+            case .push(let elements):
+                output.write(#"{"type":"push","items":["#)
+                levels.open(.list(elements), JSONLayout(closing: "]}"))
+            case .map(let map):
+                output.write(#"{"type":"map","entries":["#)
+                levels.open(.entries(map), JSONLayout(isMap: true, closing: "]}"))
+            case .attribute(let attributed):
+                output.write(#"{"type":"attribute","entries":["#)
+                levels.open(.value(attributed.value), JSONLayout(closing: "}"))
+                levels.open(.entries(attributed.attributes), JSONLayout(isMap: true, closing: #"],"value":"#))
+            case .some(let scalar): output.write(scalar.scalarJSON)
+            case nil: break
+            }
+            if levels.isEmpty { return }
+            next = levels.next { layout, index, element in
+                if case nil = element {
+                    output.write((layout.isMap && index > 0 ? "]" : "") + layout.closing)
+                } else if layout.isMap, index.isMultiple(of: 2) {
+                    output.write(index > 0 ? "],[" : "[")
+                } else if index > 0 {
+                    output.write(",")
+                }
             }
         }
-
-        func push(entries: RESPMap) {
-            for (index, entry) in entries.enumerated().reversed() {
-                pending.append(.text("]"))
-                pending.append(.value(entry.value))
-                pending.append(.text(","))
-                pending.append(.value(entry.key))
-                pending.append(.text(index > 0 ? ",[" : "["))
-            }
-        }
-
-        while let piece = pending.popLast() {
-            switch piece {
-            case .text(let literal): text += literal
-            case .value(.array(let elements)): push(#"{"type":"array","items":["#, Array(elements), "]}")
-            case .value(.set(let elements)): push(#"{"type":"set","items":["#, Array(elements), "]}")
-            case .value(.push(let elements)): push(#"{"type":"push","items":["#, Array(elements), "]}")
-            case .value(.map(let entries)):
-                text += #"{"type":"map","entries":["#
-                pending.append(.text("]}"))
-                push(entries: entries)
-            case .value(.attribute(let attributed)):
-                text += #"{"type":"attribute","entries":["#
-                pending.append(.text("}"))
-                pending.append(.value(attributed.value))
-                pending.append(.text(#"],"value":"#))
-                push(entries: attributed.attributes)
-            case .value(let scalar): text += scalar.scalarJSON
-            }
-        }
-        return text
     }
 
     private var scalarJSON: String {
         switch self {
         case .simpleString(let bytes): #"{"type":"simple","value_b64":"\#(bytes.base64)"}"#
-        case .error(let bytes): #"{"type":"error","message_b64":"\#(bytes.base64)"}"#
+        case .simpleError(let bytes): #"{"type":"error","message_b64":"\#(bytes.base64)"}"#
         case .bulkError(let bytes): #"{"type":"error","message_b64":"\#(bytes.base64)","blob":true}"#
         case .integer(let integer): #"{"type":"integer","value":\#(integer)}"#
         case .bulkString(let bytes): #"{"type":"bulk","value_b64":"\#(bytes.base64)"}"#
@@ -61,7 +58,7 @@ extension RESPValue {
         case .double(let double): #"{"type":"double","bits":"\#(double.isNaN ? "nan" : double.hexBits)"}"#
         case .bigNumber(let bytes): #"{"type":"bignumber","value_b64":"\#(bytes.base64)"}"#
         case .verbatimString(let format, let bytes):
-            #"{"type":"verbatim","format":\#(String(decoding: format, as: UTF8.self).jsonQuoted),"#
+            #"{"type":"verbatim","format":\#(format.latin1.jsonQuoted),"#
                 + #""value_b64":"\#(bytes.base64)"}"#
         case .array, .map, .set, .push, .attribute: ""
         }
@@ -70,30 +67,25 @@ extension RESPValue {
 
 extension [UInt8] {
     fileprivate var base64: String { Data(self).base64EncodedString() }
+    /// One character for each byte, so that no two formats look the same.
+    fileprivate var latin1: String { String(String.UnicodeScalarView(map { UnicodeScalar($0) })) }
 }
 
 extension Double {
     /// The bits of the IEEE-754 representation, as 16 hexadecimal digits.
-    fileprivate var hexBits: String {
-        let digits = String(bitPattern, radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
-    }
+    fileprivate var hexBits: String { String(hex: bitPattern, digits: 16) }
 }
 
 extension String {
-    /// The text as a JSON string.
+    /// The text as a JSON string, in ASCII alone: what a format or a reason says reaches no terminal as it is.
     var jsonQuoted: String {
         var text = "\""
         for scalar in unicodeScalars {
             switch scalar {
             case "\"", "\\": text += "\\\(scalar)"
+            case " "..."~": text.unicodeScalars.append(scalar)
             default:
-                if scalar.value >= 0x20 {
-                    text.unicodeScalars.append(scalar)
-                } else {
-                    let digits = String(scalar.value, radix: 16)
-                    text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-                }
+                for unit in String(scalar).utf16 { text += "\\u" + String(hex: unit, digits: 4) }
             }
         }
         return text + "\""

@@ -5,34 +5,59 @@ import RESP
 @main
 enum ResponseDump {
     static func main() {
+        // A reader that has gone is an error of the write, and no reason to be killed without a word.
+        _ = signal(SIGPIPE, SIG_IGN)
         do throws(UsageError) {
             switch try Arguments(CommandLine.arguments.dropFirst()) {
             case .encode(let words): encode(words)
             case .decode(let options): decode(options)
             }
         } catch {
-            FileHandle.standardError.write(Data("resp-dump: \(error.reason)\n\(Arguments.usage)\n".utf8))
+            complain(error.reason + "\n" + Arguments.usage)
             exit(2)
         }
     }
 
     private static func encode(_ words: [[UInt8]]) {
         do throws(RESPEncodingError) {
-            FileHandle.standardOutput.write(Data(try RESPEncoder.encode(words)))
+            var output = StandardOutput()
+            output.write(try RESPEncoder.encode(words))
+            output.flush()
+            exitIfFailed(output)
         } catch {
-            FileHandle.standardError.write(Data("resp-dump: \(error.reason)\n".utf8))
+            complain(error.reason)
             exit(2)
         }
     }
 
     private static func decode(_ options: Arguments.Decode) {
+        let input = StandardInput()
         var dump = Dump(options)
         var pieces = Pieces(options.cut)
-        while let chunk = try? FileHandle.standardInput.read(upToCount: 1 << 16), !chunk.isEmpty {
-            pieces.cut(chunk) { dump.feed($0) }
-            if dump.hasFailed { break }
+        do throws(StreamError) {
+            while !dump.hasFailed {
+                let chunk = try input.read()
+                if chunk.isEmpty { break }
+                pieces.cut(chunk) { dump.feed($0) }
+                exitIfFailed(dump.output)
+            }
+        } catch {
+            complain(error.reason)
+            exit(2)
         }
-        exit(dump.finish())
+        let status = dump.finish()
+        exitIfFailed(dump.output)
+        exit(status)
+    }
+
+    private static func exitIfFailed(_ output: StandardOutput) {
+        guard let failure = output.failure else { return }
+        complain(failure.reason)
+        exit(5)
+    }
+
+    private static func complain(_ reason: String) {
+        try? FileHandle.standardError.write(contentsOf: Data("resp-dump: \(reason)\n".utf8))
     }
 }
 
@@ -43,7 +68,7 @@ private struct Pieces {
 
     init(_ cut: Arguments.Cut) { self.cut = cut }
 
-    mutating func cut(_ chunk: Data, _ body: (Data) -> Void) {
+    mutating func cut(_ chunk: [UInt8], _ body: (ArraySlice<UInt8>) -> Void) {
         let end = offset + chunk.count
         let offsets =
             switch cut {
@@ -53,7 +78,7 @@ private struct Pieces {
             }
         var start = offset
         for next in offsets + [end] where next > start {
-            body(chunk.dropFirst(start - offset).prefix(next - start))
+            body(chunk[(start - offset)..<(next - offset)])
             start = next
         }
         offset = end
@@ -66,6 +91,7 @@ private struct Dump {
     private let isForPerson: Bool
     private var fed = 0
     private var failure: RESPProtocolError?
+    private(set) var output = StandardOutput()
 
     init(_ options: Arguments.Decode) {
         decoder = RESPDecoder(version: options.version, limits: options.limits)
@@ -74,39 +100,59 @@ private struct Dump {
 
     var hasFailed: Bool { failure != nil }
 
-    mutating func feed(_ piece: Data) {
+    mutating func feed(_ piece: ArraySlice<UInt8>) {
         guard failure == nil else { return }
         decoder.append(piece)
         fed += piece.count
         do throws(RESPProtocolError) {
-            while let reply = try decoder.next() { print(isForPerson ? reply.textForPerson : reply.json) }
+            while try printNext() {}
         } catch {
             failure = error
         }
+        // Whoever waits for a reply sees it now, not when there is more.
+        output.flush()
+    }
+
+    /// Prints the next reply, if it is complete.
+    private mutating func printNext() throws(RESPProtocolError) -> Bool {
+        if isForPerson {
+            guard let reply = try decoder.nextText() else { return false }
+            reply.write(to: &output)
+        } else {
+            guard let reply = try decoder.next() else { return false }
+            reply.writeJSON(to: &output)
+        }
+        output.write("\n")
+        return true
     }
 
     /// Prints the status line; returns the exit status.
-    func finish() -> Int32 {
+    mutating func finish() -> Int32 {
+        let (line, status) = status
+        if let line { output.write(line + "\n") }
+        output.flush()
+        return status
+    }
+
+    private var status: (line: String?, exit: Int32) {
         let buffered = decoder.bufferedBytes
         let consumed = fed - buffered
         if let failure {
-            print(
+            let line =
                 isForPerson
-                    ? "(protocol error at byte \(failure.offset): \(failure.reason))"
-                    : #"{"status":"protocol_error","consumed":\#(consumed),"offset":\#(failure.offset),"#
-                        + #""reason":\#(failure.reason.jsonQuoted)}"#
-            )
-            return 4
+                ? "(protocol error at byte \(failure.offset): \(failure.reason))"
+                : #"{"status":"protocol_error","consumed":\#(consumed),"offset":\#(failure.offset),"#
+                    + #""reason":\#(failure.reason.jsonQuoted)}"#
+            return (line, 4)
         }
         if buffered > 0 {
-            print(
+            let line =
                 isForPerson
-                    ? "(incomplete: \(buffered) bytes after byte \(consumed))"
-                    : #"{"status":"incomplete","consumed":\#(consumed),"buffered":\#(buffered)}"#
-            )
-            return 3
+                ? "(incomplete: the stream ends \(counted(buffered, "byte")) into a reply, "
+                    + "which begins at byte \(consumed))"
+                : #"{"status":"incomplete","consumed":\#(consumed),"buffered":\#(buffered)}"#
+            return (line, 3)
         }
-        if !isForPerson { print(#"{"status":"complete","consumed":\#(consumed)}"#) }
-        return 0
+        return (isForPerson ? nil : #"{"status":"complete","consumed":\#(consumed)}"#, 0)
     }
 }

@@ -11,7 +11,7 @@ struct FixtureTests {
         while let value = pending.popLast() {
             switch value {
             case .simpleString: shapes.insert("simple string")
-            case .error: shapes.insert("error")
+            case .simpleError: shapes.insert("error")
             case .integer: shapes.insert("integer")
             case .bulkString: shapes.insert("bulk string")
             case .null: shapes.insert("null")
@@ -86,8 +86,8 @@ struct FixtureTests {
     }
 
     @Test(arguments: try RecordedFixture.all())
-    func repliesEncodeToTheBytesTheyCameFrom(_ fixture: RecordedFixture) {
-        #expect(fixture.replies.flatMap { $0.encoded() } == fixture.streamWithOneNull)
+    func repliesEncodeToTheBytesTheyCameFrom(_ fixture: RecordedFixture) throws {
+        #expect(try fixture.replies.flatMap { try $0.encoded() } == fixture.streamWithOneNull)
     }
 
     @Test(arguments: try RecordedFixture.all())
@@ -114,7 +114,7 @@ extension RecordedFixture {
             var pending = [reply]
             while let value = pending.popLast() {
                 switch value {
-                case .simpleString(let bytes), .error(let bytes): length += 3 + bytes.count
+                case .simpleString(let bytes), .simpleError(let bytes): length += 3 + bytes.count
                 case .integer(let integer): length += 3 + "\(integer)".utf8.count
                 case .bulkString(let bytes): length += 5 + "\(bytes.count)".utf8.count + bytes.count
                 case .null: length += 5

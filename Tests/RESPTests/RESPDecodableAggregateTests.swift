@@ -69,7 +69,7 @@ struct RESPDecodableAggregateTests {
         let null = reason("*2\r\n$1\r\na\r\n$-1\r\n", as: [String].self)
         #expect(null.contains("element 1:") && null.contains("null"))
         let optionals = reason("*2\r\n$-1\r\n*1\r\n:1\r\n", as: [String?].self)
-        #expect(optionals.contains("element 1:") && optionals.contains("an array of 1 elements"))
+        #expect(optionals.contains("element 1:") && optionals.contains("an array of 1 element"))
         let error = reason("*2\r\n-ERR a\r\n$1\r\nb\r\n", as: [String].self)
         #expect(error.contains("element 0:") && error.contains("the error reply \"ERR a\""))
         let small = reason("*3\r\n:1\r\n:2\r\n:256\r\n", as: [UInt8?].self)
@@ -84,7 +84,7 @@ struct RESPDecodableAggregateTests {
     @Test func anArrayIsReadFromNothingElse() {
         #expect(
             reason("$1\r\na\r\n", as: [String].self).contains(
-                "expected an array, got a bulk string of 1 bytes"
+                "expected an array, got a bulk string of 1 byte"
             )
         )
         #expect(reason("$-1\r\n", as: [String].self).contains("expected an array, got null"))
@@ -119,7 +119,7 @@ struct RESPDecodableAggregateTests {
         }
     }
 
-    /// A name, something of any shape that is stepped over, and a number.
+    /// Three elements: a name, something of any shape that is stepped over, and a number.
     struct Labelled: RESPDecodable, Equatable {
         var label: String
         var number: Int
@@ -130,6 +130,9 @@ struct RESPDecodableAggregateTests {
         }
 
         init(from reader: inout RESPReader) throws(RESPDecodingError) {
+            guard try reader.decodeArrayHead() == 3 else {
+                throw RESPDecodingError("expected three elements")
+            }
             label = try reader.decode(String.self)
             try reader.skip()
             number = try reader.decode(Int.self)
@@ -167,11 +170,86 @@ struct RESPDecodableAggregateTests {
         "*2\r\n*1\r\n+a\r\n*2\r\n*0\r\n$0\r\n\r\n",
     ])
     func aValueOfAnyShapeIsSteppedOver(_ value: String) throws {
-        #expect(try decode("+name\r\n\(value):9\r\n") == Labelled(label: "name", number: 9))
+        #expect(try decode("*3\r\n+name\r\n\(value):9\r\n") == Labelled(label: "name", number: 9))
     }
 
     @Test func aTypeThatReadsPastTheEndGetsAnError() {
         #expect(reason(":1\r\n", as: Greedy.self).contains("no further value"))
-        #expect(reason("*2\r\n:1\r\n:2\r\n", as: [Greedy].self).hasPrefix("element 1:"))
+    }
+
+    /// Reads nothing.
+    struct Modest: RESPDecodable {
+        init(from reader: inout RESPReader) throws(RESPDecodingError) {}
+    }
+
+    /// Reads a head, and leaves the elements.
+    struct Headlong: RESPDecodable {
+        init(from reader: inout RESPReader) throws(RESPDecodingError) { _ = try reader.decodeArrayHead() }
+    }
+
+    @Test func aTypeThatReadsMoreOrLessThanOneValueGetsAnError() {
+        let words = "less than one whole value"
+        let noFurther = "there is no further value in the one being decoded"
+        let two = "*2\r\n:1\r\n:2\r\n"
+        #expect(reason(two, as: [Greedy].self).hasPrefix("element 0: \(noFurther)"))
+        #expect(reason(two, as: [Modest].self).hasPrefix("element 0: Modest read \(words)"))
+        #expect(reason("*1\r\n\(two)", as: [Headlong].self).hasPrefix("element 0: Headlong read \(words)"))
+        #expect(reason(two, as: Headlong.self).contains(words))
+        #expect(reason(two, as: Optional<Modest>.self).contains(words))
+        #expect(reason(two, as: [Int: Modest].self).hasPrefix("entry 0: Modest read \(words)"))
+        #expect(reason(two, as: RESPTuple<Int, Modest>.self).hasPrefix("element 1: Modest read \(words)"))
+    }
+
+    /// Reads its value, and then the head of what is behind it: as many values as before are still to be read.
+    struct Reaching: RESPDecodable {
+        init(from reader: inout RESPReader) throws(RESPDecodingError) {
+            try reader.skip()
+            _ = try reader.decodeArrayHead()
+        }
+    }
+
+    /// Reads its value and tries for whatever may be behind it.
+    struct Curious: RESPDecodable {
+        init(from reader: inout RESPReader) throws(RESPDecodingError) {
+            try reader.skip()
+            if (try? reader.skip()) != nil || (try? reader.decodeMapHead()) != nil
+                || (try? reader.decode(Modest.self)) != nil || (try? reader.decode(Int?.self)) != nil
+            {
+                throw RESPDecodingError("there was more")
+            }
+        }
+    }
+
+    @Test func aTypeCannotReadWhatIsBehindItsValue() throws {
+        let noFurther = "there is no further value in the one being decoded"
+        #expect(reason("*2\r\n:1\r\n*1\r\n:2\r\n", as: [Reaching].self) == "element 0: \(noFurther)")
+        #expect(reason("*2\r\n*1\r\n:1\r\n*1\r\n:2\r\n", as: [Reaching].self) == "element 0: \(noFurther)")
+        for behind in ["$-1\r\n", ":2\r\n", "*0\r\n", "*1\r\n:2\r\n"] {
+            #expect(try decode("*3\r\n*2\r\n:1\r\n*0\r\n\(behind)\(behind)", as: [Curious].self).count == 3)
+        }
+    }
+
+    /// Whatever fails, the reader stands before the value again.
+    enum Either: RESPDecodable, Equatable {
+        case numbers([Int]), table([String: Int]), text(String), pairs([[String]])
+
+        init(from reader: inout RESPReader) throws(RESPDecodingError) {
+            if let numbers = try? reader.decode([Int].self) {
+                self = .numbers(numbers)
+            } else if let table = try? reader.decode([String: Int].self) {
+                self = .table(table)
+            } else if (try? reader.decodeMapHead()) == nil, let text = try? reader.decode(String.self) {
+                self = .text(text)
+            } else {
+                self = .pairs(try reader.decode([[String]].self))
+            }
+        }
+    }
+
+    @Test func aTypeMayTryOneTypeAfterTheOther() throws {
+        #expect(
+            try decode("*4\r\n*2\r\n:1\r\n:2\r\n*2\r\n+a\r\n:2\r\n+text\r\n*1\r\n*1\r\n+a\r\n")
+                == [.numbers([1, 2]), .table(["a": 2]), .text("text"), .pairs([["a"]])] as [Either]
+        )
     }
 }

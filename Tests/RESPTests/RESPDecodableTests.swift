@@ -1,4 +1,4 @@
-import RESP
+public import RESP
 import Testing
 
 /// A reply's bytes as Swift types, and what is said when they are of another type.
@@ -59,7 +59,10 @@ struct RESPDecodableTests {
         let simple = Array("+".utf8) + content + Array("\r\n".utf8)
         for reply in [bulk, simple] {
             let error = #expect(throws: RESPDecodingError.self) { try decode(reply, as: String.self) }
-            #expect(error?.reason.contains("\(content.count) bytes is not UTF-8") == true)
+            #expect(
+                error?.reason.contains("\(content.count) byte\(content.count == 1 ? "" : "s") is not UTF-8")
+                    == true
+            )
             #expect(error?.reason.contains("[UInt8]") == true)
             #expect(try decode(reply) == content)
             #expect(throws: RESPDecodingError.self) { try decode(reply, as: String?.self) }
@@ -74,7 +77,7 @@ struct RESPDecodableTests {
         refuses("-WRONGTYPE no\r\n", as: String.self, "the error reply \"WRONGTYPE no\"")
         refuses(":1\r\n", as: [UInt8].self, "bytes", "the integer 1")
         refuses("$-1\r\n", as: [UInt8].self, "bytes", "null")
-        refuses("*1\r\n:65\r\n", as: [UInt8].self, "bytes", "an array of 1 elements")
+        refuses("*1\r\n:65\r\n", as: [UInt8].self, "bytes", "an array of 1 element")
     }
 
     // MARK: Numbers
@@ -118,17 +121,33 @@ struct RESPDecodableTests {
         refuses(":-1\r\n", as: UInt64.self, "-1", "UInt64")
     }
 
+    @Test func integersWiderThan64BitsAreReadAndWrittenByTheSameRules() throws {
+        for value in [Int128.min, .max, 0, -1] {
+            let text = "\(value)"
+            #expect(try decode("$\(text.utf8.count)\r\n\(text)\r\n") == value)
+            #expect(try RESPEncoder.encode([value]) == argv([Array(text.utf8)]))
+        }
+        #expect(try RESPEncoder.encode([UInt128.max]) == argv([Array("\(UInt128.max)".utf8)]))
+        refuses("$40\r\n-170141183460469231731687303715884105729\r\n", as: Int128.self, "does not fit Int128")
+    }
+
     @Test func anIntegerIsReadFromNothingElse() {
-        for text in ["", " 1", "+1", "01", "-0", "1.0", "1e3", "ten", "9223372036854775808"] {
+        for text in ["", " 1", "+1", "01", "-0", "1.0", "1e3", "ten", "-", "12345678901234567890x"] {
             refuses(
                 "$\(text.utf8.count)\r\n\(text)\r\n",
                 as: Int.self,
                 "an integer",
-                "a bulk string of \(text.utf8.count) bytes"
+                "a bulk string of \(text.utf8.count) byte"
             )
         }
+        refuses("$19\r\n9223372036854775808\r\n", as: Int.self, "19 characters", "does not fit Int")
+        refuses("$19\r\n9223372036854775808\r\n", as: Int8.self, "does not fit Int8")
+        refuses("$19\r\n1234567890123456789\r\n", as: Int8.self, "1234567890123456789 does not fit Int8")
+        let many = 3_000_000
+        let digits = String(repeating: "9", count: many)
+        refuses("$\(many)\r\n\(digits)\r\n", as: Int.self, "\(many) characters", "does not fit Int")
         refuses("$-1\r\n", as: Int.self, "an integer", "null")
-        refuses("*1\r\n:1\r\n", as: Int.self, "an integer", "an array of 1 elements")
+        refuses("*1\r\n:1\r\n", as: Int.self, "an integer", "an array of 1 element")
         refuses("-ERR 1\r\n", as: Int.self, "an integer", "the error reply \"ERR 1\"")
     }
 
@@ -136,7 +155,8 @@ struct RESPDecodableTests {
         arguments: [
             ("1.5", 1.5), ("-2", -2), ("0", 0), ("1e3", 1000), ("inf", .infinity), ("-inf", -.infinity),
             ("3.0000000000000004", 3.0000000000000004), ("1.7976931348623157e+308", .greatestFiniteMagnitude),
-            ("5e-324", .leastNonzeroMagnitude),
+            ("5e-324", .leastNonzeroMagnitude), ("+1.5", 1.5), ("1E3", 1000), ("-0", -0.0), ("1e-400", 0),
+            ("12345678901234567890", 12_345_678_901_234_567_168), ("007", 7),
         ] as [(String, Double)]
     )
     func aDoubleIsReadFromStrings(_ text: String, _ value: Double) throws {
@@ -144,17 +164,24 @@ struct RESPDecodableTests {
         #expect(try decode("+\(text)\r\n") == value)
     }
 
-    @Test func aDoubleIsReadFromIntegersItHoldsExactly() throws {
+    @Test func aDoubleIsTheNearestToWhatever() throws {
         #expect(try decode(":-7\r\n") == -7.0)
         #expect(try decode(":9007199254740992\r\n") == 9_007_199_254_740_992.0)
-        refuses(":9007199254740993\r\n", as: Double.self, "9007199254740993")
+        for reply in [":9007199254740993\r\n", "$16\r\n9007199254740993\r\n", "+9007199254740993\r\n"] {
+            #expect(try decode(reply) == 9_007_199_254_740_992.0)
+        }
         #expect(try decode("$3\r\nnan\r\n", as: Double.self).isNaN)
-        for text in ["", "one", "1,5", "1.5 ", "1.5x"] {
+        let none = [
+            "", "one", "1,5", "1.5 ", "1.5x", " 1", "0x1p3", "0x10", "infinity", "INF", "+inf",
+            ".5",
+            "5.", "1e", "--1", "1e400", "-1e400", "1" + String(repeating: "0", count: 400),
+        ]
+        for text in none {
             refuses(
                 "$\(text.utf8.count)\r\n\(text)\r\n",
                 as: Double.self,
                 "a number",
-                "\(text.utf8.count) bytes"
+                "a bulk string of \(text.utf8.count) byte"
             )
         }
         refuses("$-1\r\n", as: Double.self, "a number", "null")
@@ -165,8 +192,12 @@ struct RESPDecodableTests {
         #expect(try decode(":1\r\n") == true)
         refuses(":2\r\n", as: Bool.self, "0 or 1", "the integer 2")
         refuses(":-1\r\n", as: Bool.self, "the integer -1")
-        refuses("$1\r\n1\r\n", as: Bool.self, "a bulk string of 1 bytes")
+        refuses("$1\r\n1\r\n", as: Bool.self, "a bulk string of 1 byte")
         refuses("+OK\r\n", as: Bool.self, "the simple string \"OK\"")
         refuses("$-1\r\n", as: Bool.self, "null")
     }
 }
+
+// As a program could that has such integers.
+extension Int128: RESPDecodable, RESPEncodable {}
+extension UInt128: RESPDecodable, RESPEncodable {}

@@ -10,7 +10,7 @@ struct RESPDecoderTests {
         #expect(try decoder.next() == .simpleString("OK"))
         #expect(try decoder.next() == .integer(1))
         #expect(try decoder.next() == .null)
-        #expect(try decoder.next() == .array([.simpleString("a"), .error("E b")]))
+        #expect(try decoder.next() == .array([.simpleString("a"), .simpleError("E b")]))
         #expect(try decoder.next() == nil)
         #expect(try decoder.next() == nil)
     }
@@ -57,6 +57,64 @@ struct RESPDecoderTests {
         decoder.append("+OK\r\n".utf8)
         let second = #expect(throws: RESPProtocolError.self) { try decoder.next() }
         #expect(first == second)
+    }
+
+    @Test func aReplyOfAnotherTypeIsGoneAndTheDecoderLives() throws {
+        var decoder = RESPDecoder(version: .resp3)
+        #expect(try decoder.next(as: Int.self) == nil)
+        decoder.append(
+            "$1\r\na\r\n:7\r\n*2\r\n+a\r\n$-1\r\n-ERR no\r\n$-1\r\n%1\r\n+k\r\n:1\r\n:8\r\n:x\r\n".utf8
+        )
+        #expect(throws: RESPDecodingError.self) { try decoder.next(as: Int.self) }
+        #expect(try decoder.next(as: Int.self) == 7)
+        #expect(try decoder.next(as: [String?].self) == ["a", nil])
+        let error = #expect(throws: RESPDecodingError.self) { try decoder.next(as: String.self) }
+        #expect(error?.reason.contains("ERR no") == true)
+        #expect(try decoder.next(as: String?.self) == .some(nil))
+        struct Half: RESPDecodable {
+            init(from reader: inout RESPReader) throws(RESPDecodingError) { _ = try reader.decodeMapHead() }
+        }
+        #expect(throws: RESPDecodingError.self) { _ = try decoder.next(as: Half.self) }
+        #expect(try decoder.next() == .integer(8))
+        for _ in 0..<2 {
+            let failure = #expect(throws: RESPProtocolError.self) { try decoder.next(as: Int.self) }
+            #expect(failure?.reason.contains("not an integer") == true)
+            #expect(throws: RESPProtocolError.self) { try decoder.next() }
+        }
+    }
+
+    @Test func aDecoderThatHasFailedKeepsNothing() throws {
+        var decoder = RESPDecoder()
+        decoder.append("+OK\r\n?".utf8)
+        #expect(try decoder.next() == .simpleString("OK"))
+        #expect(throws: RESPProtocolError.self) { try decoder.next() }
+        #expect(decoder.bufferedBytes == 1)
+        for _ in 0..<100 { decoder.append(repeatElement(0x2b, count: 10_000)) }
+        #expect(decoder.bufferedBytes == 1_000_001)
+        #expect(decoder.bufferCapacity == 0)
+        #expect(throws: RESPProtocolError.self) { try decoder.next() }
+    }
+
+    /// In one piece, in pieces, and with the next reply's beginning behind it.
+    @Test(arguments: [Int.max, 100_000], ["", "$5\r\nab"])
+    func theRoomOfALargeReplyIsLetGo(_ piece: Int, _ rest: String) throws {
+        let large =
+            Array("$4000000\r\n".utf8) + [UInt8](repeating: 0x78, count: 4_000_000)
+            + Array("\r\n\(rest)".utf8)
+        var decoder = RESPDecoder()
+        var start = 0
+        var replies = 0
+        while start < large.count {
+            let end = piece < large.count - start ? start + piece : large.count
+            decoder.append(large[start..<end])
+            start = end
+            while try decoder.next() != nil { replies += 1 }
+        }
+        #expect(replies == 1)
+        decoder.append(rest.isEmpty ? "+OK\r\n".utf8 : "cde\r\n".utf8)
+        #expect(decoder.bufferCapacity < 2 << 20)
+        #expect(try decoder.next() == (rest.isEmpty ? .simpleString("OK") : .bulkString("abcde")))
+        #expect(decoder.bufferedBytes == 0)
     }
 
     @Test func appliesItsLimits() throws {

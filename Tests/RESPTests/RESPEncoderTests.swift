@@ -37,6 +37,38 @@ struct RESPEncoderTests {
         }
     }
 
+    /// Large words are handed on as they are, and the pieces have the same bytes in the same order.
+    @Test(arguments: [[0], [1], [0, 1], [1, 0, 1], [1, 1], [0, 1, 1, 0], [0, 0, 1, 0, 1, 0]])
+    func aCommandInPiecesHasTheSameBytes(kinds: [Int]) throws {
+        let large = String(repeating: "0123456789", count: 3000)
+        let words: [any RESPEncodable] = kinds.enumerated().map { index, kind -> any RESPEncodable in
+            if kind == 0 { return "small \(index)" }
+            return index.isMultiple(of: 2) ? RESPWord(large) : RESPWord(Array(large.utf8))
+        }
+        let command = RESPWordList(words)
+        let byteCount = try command.byteCount(.default)
+        var bytes: [UInt8] = []
+        var kept = 0
+        command.encode(
+            byteCount: byteCount,
+            gather: { count, fill in
+                bytes += [UInt8](capacity: count) { output in
+                    fill(&output)
+                    #expect(output.count == count)
+                }
+            },
+            keep: { word in
+                kept += 1
+                switch word {
+                case .bytes(let part): bytes += part
+                case .text(let text): bytes += text.utf8
+                }
+            }
+        )
+        #expect(bytes == (try RESPEncoder.encode(words)))
+        #expect(kept == kinds.count { $0 == 1 })
+    }
+
     @Test func aWordMayHoldAnyBytes() throws {
         let content = (UInt8.min...UInt8.max).map { $0 } + Array("\r\n$5\r\n*1\r\n".utf8)
         #expect(try RESPEncoder.encode(["ECHO", content]) == argv([Array("ECHO".utf8), content]))
@@ -103,7 +135,7 @@ struct RESPEncoderTests {
             let error = #expect(throws: RESPEncodingError.self, "\(limit) bytes") {
                 try RESPEncoder.encode(words, limits: .init(maxReplyBytes: limit))
             }
-            #expect(error?.reason.contains("\(limit) bytes") == true)
+            #expect(error?.reason.hasSuffix("more than \(limit) byte\(limit == 1 ? "" : "s")") == true)
         }
     }
 
@@ -114,6 +146,10 @@ struct RESPEncoderTests {
             try RESPEncoder.encode(["a", "b", "c", "d"], limits: limits)
         }
         #expect(error?.reason.contains("4 words; at most 3") == true)
+        let one = #expect(throws: RESPEncodingError.self) {
+            try RESPEncoder.encode(["a"], limits: RESPLimits(maxWords: 0))
+        }
+        #expect(one?.reason.contains("1 word; at most 0") == true)
     }
 
     // MARK: Words of one's own

@@ -46,8 +46,8 @@ struct RESPFramerTests {
     // MARK: Errors
 
     @Test(arguments: [
-        ("$3\r\nabcXY", 7), ("$3\r\nabc\rX", 7), ("$3\r\nabcX\n", 7), ("$3\r\nabc\n\r", 7),
-        ("$3\r\nabc\r\r", 7), ("$3\r\nabcd\r\n", 7), ("$0\r\n\n\n", 4), ("$0\r\n+OK\r\n", 4),
+        ("$3\r\nabcXY", 7), ("$3\r\nabc\rX", 8), ("$3\r\nabcX\n", 7), ("$3\r\nabc\n\r", 7),
+        ("$3\r\nabc\r\r", 8), ("$3\r\nabcd\r\n", 7), ("$0\r\n\n\n", 4), ("$0\r\n+OK\r\n", 4),
         ("*2\r\n$1\r\na\r\n$1\r\nb:1\r\n", 16),
     ])
     func aBulkStringIsFollowedByCRLF(_ stream: String, _ offset: UInt64) {
@@ -58,14 +58,17 @@ struct RESPFramerTests {
     }
 
     @Test(arguments: [
-        "+a\rb\r\n", "+a\nb\r\n", "+\r\r\n", "+\n\r\n", "+a\n\r\n", "-ERR a\nb\r\n", "-\rE\r\n",
+        ("+a\rb\r\n", 2), ("+a\nb\r\n", 2), ("+\r\r\n", 1), ("+\n\r\n", 1), ("+a\n\r\n", 2),
+        ("-ERR a\nb\r\n", 6),
+        ("-\rE\r\n", 1), ("+a\r\r\r\n", 2), ("+a\rb\nc\r\n", 2), ("+a\nb\rc\r\n", 2), ("+\n\n\r\n", 1),
+        ("+ab\r\rc\n\r\n", 3),
     ])
-    func aLineWithCROrLFInItIsAnErrorOnceItIsComplete(_ line: String) {
+    func aLineWithCROrLFInItIsAnErrorOnceItIsComplete(_ line: String, _ stray: UInt64) {
         let count = line.utf8.count
         let framing = Framing.ofEveryCut(line)
         #expect(framing.lengths == [])
         #expect(framing.failure?.reason.contains("CR or LF") == true)
-        #expect(framing.failure?.offset == 1)
+        #expect(framing.failure?.offset == stray)
         for end in 0..<count {
             #expect(Framing(Array(line.utf8).span, ends: [end]).failure == nil, "the first \(end) bytes")
         }
@@ -91,7 +94,7 @@ struct RESPFramerTests {
     }
 
     @Test(arguments: [
-        ("PING\r\n", "\"P\""), ("HTTP/1.1 400 Bad Request\r\n", "\"H\""), ("\r\n", "0x0d"), ("\n", "0x0a"),
+        ("PING\r\n", "\"P\""), ("GET / HTTP/1.1\r\n", "\"G\""), ("\r\n", "0x0d"), ("\n", "0x0a"),
         (" +OK\r\n", "0x20"), ("\0", "0x00"), ("\u{7f}", "0x7f"), ("é", "0xc3"), ("?\r\n", "\"?\""),
         ("1\r\n", "\"1\""),
     ])
@@ -105,6 +108,14 @@ struct RESPFramerTests {
             )
             #expect(framing.failure?.offset == UInt64(before.utf8.count))
         }
+    }
+
+    @Test(arguments: [
+        ("HTTP/1.1 400 Bad Request\r\n", "HTTP"), ("\u{15}\u{3}\u{1}", "TLS"), ("\u{16}\u{3}\u{1}", "TLS"),
+    ])
+    func whatElseMaySpeakIsNamed(_ bytes: String, _ name: String) {
+        let framing = Framing.ofEveryCut(bytes)
+        #expect(framing.failure?.offset == 0 && framing.failure?.reason.contains(name) == true)
     }
 
     @Test func everyByteThatIsNoTypeIsRefused() {
@@ -139,7 +150,7 @@ struct RESPFramerTests {
         let before = stream.utf8.count
         let framing = Framing.ofEveryCut(stream + "*2\r\n+a\r\n:1x\r\n")
         #expect(framing.lengths.count == 50)
-        #expect(framing.failure?.offset == UInt64(before + 9))
-        #expect(framing.failure?.description.contains("at byte \(before + 9) ") == true)
+        #expect(framing.failure?.offset == UInt64(before + 10))
+        #expect(framing.failure?.description.contains("at byte \(before + 10) ") == true)
     }
 }

@@ -4,15 +4,24 @@ import Testing
 /// Values of any shape: equal, shown, decoded and put back on the wire.
 struct RESPValueTests {
     static let shown: [(RESPValue, String)] = [
-        (.simpleString("OK"), "OK"), (.error("ERR no such key"), "(error) ERR no such key"),
+        (.simpleString("OK"), "OK"), (.simpleError("ERR no such key"), "(error) ERR no such key"),
         (.integer(-42), "(integer) -42"), (.bulkString("hello"), "\"hello\""), (.bulkString(""), "\"\""),
         (.bulkString("é"), "\"é\""), (.bulkString("say \"hi\" \\"), #""say \"hi\" \\""#),
         (.bulkString([0, 0x0a, 0x41, 0xff]), #""\x00\nA\xff""#),
         (.bulkString([0x22, 0x5c, 0xfe]), #""\"\\\xfe""#),
+        (
+            .bulkString("\u{200e}\u{200f}\u{61c}a\u{200b}\u{feff}\u{ad}"),
+            #""\u{200e}\u{200f}\u{61c}a\u{200b}\u{feff}\u{ad}""#
+        ),
+        (
+            .bulkString("\u{fff9}\u{fffb}\u{e0001}\u{e0002}\u{e007f}\u{2066}\u{2028}"),
+            #""\u{fff9}\u{fffb}\u{e0001}\u{e0002}\u{e007f}\u{2066}\u{2028}""#
+        ),
+        (.bulkString("👩\u{200d}🚀\u{200c}é"), "\"👩\u{200d}🚀\u{200c}é\""),
         (.null, "(nil)"), (.array([]), "[]"), (.array([.null]), "[(nil)]"),
         (.array([.bulkString("a"), .integer(1), .null]), "[\"a\", (integer) 1, (nil)]"),
         (
-            .array([.array([.integer(1), .array([])]), .simpleString("x"), .array([.error("E")])]),
+            .array([.array([.integer(1), .array([])]), .simpleString("x"), .array([.simpleError("E")])]),
             "[[(integer) 1, []], x, [(error) E]]"
         ),
     ]
@@ -25,7 +34,7 @@ struct RESPValueTests {
     @Test(arguments: shown.map(\.0))
     func aValueEncodesToBytesThatDecodeToIt(_ value: RESPValue) throws {
         var decoder = RESPDecoder()
-        decoder.append(value.encoded())
+        decoder.append(try value.encoded())
         #expect(try decoder.next() == value)
         #expect(decoder.bufferedBytes == 0)
         #expect(try value.decode(as: RESPValue.self) == value)
@@ -33,7 +42,7 @@ struct RESPValueTests {
 
     @Test(
         arguments: [
-            (.simpleString("OK"), "+OK\r\n"), (.error("E x"), "-E x\r\n"),
+            (.simpleString("OK"), "+OK\r\n"), (.simpleError("E x"), "-E x\r\n"),
             (.integer(.min), ":-9223372036854775808\r\n"),
             (.bulkString(""), "$0\r\n\r\n"), (.null, "$-1\r\n"), (.array([]), "*0\r\n"),
             (
@@ -42,13 +51,14 @@ struct RESPValueTests {
             ),
         ] as [(RESPValue, String)]
     )
-    func aValueHasItsBytesOnTheWire(_ value: RESPValue, _ wire: String) {
-        #expect(value.encoded() == Array(wire.utf8))
+    func aValueHasItsBytesOnTheWire(_ value: RESPValue, _ wire: String) throws {
+        #expect(try value.encoded() == Array(wire.utf8))
     }
 
     @Test func valuesAreEqualWhenTypeAndContentAre() {
         let values: [RESPValue] = [
-            .simpleString("1"), .error("1"), .bulkString("1"), .integer(1), .integer(2), .bulkString(""),
+            .simpleString("1"), .simpleError("1"), .bulkString("1"), .integer(1), .integer(2),
+            .bulkString(""),
             .null,
             .array([]), .array([.null]), .array([.integer(1)]), .array([.array([.integer(1)])]),
             .array([.integer(1), .integer(2)]), .array([.integer(2), .integer(1)]),
@@ -79,7 +89,8 @@ struct RESPValueTests {
         #expect(reason(.null, as: String.self) == "expected a string, got null")
         #expect(reason(.integer(300), as: UInt8.self) == "the integer 300 does not fit UInt8")
         #expect(
-            reason(.error("ERR a"), as: String.self) == "expected a string, got the error reply \"ERR a\""
+            reason(.simpleError("ERR a"), as: String.self)
+                == "expected a string, got the error reply \"ERR a\""
         )
         #expect(
             reason(.array([.bulkString("a"), .integer(1)]), as: [String].self)
@@ -87,18 +98,46 @@ struct RESPValueTests {
         )
     }
 
-    /// A simple string made by hand may hold anything.
-    @Test(arguments: ["a\r\nb", "\r\n", "a\r\n$9\r\n", "a\rb"])
-    func aLineThatNoServerCanSendIsDecodedWholeOrRefused(_ text: String) {
-        let decoded = try? RESPValue.simpleString(text).decode(as: String.self)
-        #expect(decoded == nil || decoded == text)
+    /// A value made by hand may hold anything, also what would be read as something else.
+    static let impossible: [(RESPValue, String)] = [
+        (.simpleString("a\r\nb"), "CR or LF"), (.simpleString("a\rb"), "CR or LF"),
+        (.simpleError("\n"), "CR or LF"),
+        (.array([.simpleString("a\r\n$5"), .bulkString("x")]), "CR or LF"),
+        (.array([.simpleString("a\r\n$99\r\n"), .integer(1)]), "CR or LF"),
+        (.map([.simpleString("\r\n+"): .null]), "CR or LF"),
+        (.verbatimString(format: Array("a".utf8), Array("b:c".utf8)), "three bytes"),
+        (.verbatimString(format: [], []), "three bytes"),
+        (.verbatimString(format: Array("text".utf8), []), "three bytes"),
+        (.bigNumber([]), "big number"), (.bigNumber(Array("1.5".utf8)), "big number"),
+        (.bigNumber(Array("1\r\n:2".utf8)), "big number"),
+        (.array([.push([])]), "push inside"), (.push([.push([])]), "push inside"),
+        (.array([.attribute(RESPAttributed(attributes: [:], value: .push([])))]), "push inside"),
+        (.attribute(RESPAttributed(attributes: [:], value: .array([.push([])]))), "push inside"),
+        (.attribute(RESPAttributed(attributes: [.push([]): .null], value: .null)), "push inside"),
+    ]
+
+    @Test(arguments: impossible)
+    func whatNoServerCanSendIsNeitherEncodedNorDecoded(_ value: RESPValue, _ reason: String) {
+        let encoding = #expect(throws: RESPEncodingError.self) { try value.encoded() }
+        #expect(encoding?.reason.contains(reason) == true)
+        func refuses<Value: RESPDecodable>(_ type: Value.Type) {
+            let error = #expect(throws: RESPDecodingError.self) { try value.decode(as: type) }
+            #expect(error?.reason.contains(reason) == true)
+        }
+        refuses(String.self)
+        refuses([UInt8].self)
+        refuses([String].self)
+        refuses(RESPValue.self)
     }
 
-    @Test func anArrayWithALineThatNoServerCanSendTrapsOnNothing() async {
-        await #expect(processExitsWith: .success) {
-            let value = RESPValue.array([.simpleString("a\r\n$99\r\n"), .integer(1)])
-            _ = try? value.decode(as: [String].self)
+    @Test func aTypeThatReadsTooLittleIsAnError() {
+        struct Half: RESPDecodable {
+            init(from reader: inout RESPReader) throws(RESPDecodingError) { _ = try reader.decodeArrayHead() }
         }
+        let error = #expect(throws: RESPDecodingError.self) {
+            _ = try RESPValue.array([.null]).decode(as: Half.self)
+        }
+        #expect(error?.reason.contains("less than one whole value") == true)
     }
 
     @Test func theDeepestValuesAreComparedShownEncodedAndFreed() throws {
@@ -112,7 +151,7 @@ struct RESPValueTests {
         let brackets =
             String(repeating: "[", count: 1024) + "(integer) 1" + String(repeating: "]", count: 1024)
         #expect(value.description == brackets)
-        #expect(value.encoded() == Array((String(repeating: "*1\r\n", count: 1024) + ":1\r\n").utf8))
+        #expect(try value.encoded() == Array((String(repeating: "*1\r\n", count: 1024) + ":1\r\n").utf8))
         #expect(try value.decode(as: RESPValue.self) == value)
     }
 }

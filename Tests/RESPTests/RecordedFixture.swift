@@ -75,7 +75,7 @@ private struct Node: Decodable {
         case "bulk": value = .bulkString(try bytes())
         case "error":
             let message = try bytes(.messageBytes)
-            value = node.contains(.blob) ? .bulkError(message) : .error(message)
+            value = node.contains(.blob) ? .bulkError(message) : .simpleError(message)
         case "integer": value = .integer(try node.decode(Int64.self, forKey: .value))
         case "array": value = .array(try items())
         case "null": value = .null

@@ -3,33 +3,14 @@ import Testing
 
 /// The tool from outside: bytes in, lines and exit status out.
 @Suite struct ResponseDumpTests {
-    private struct Result: Equatable {
-        var lines: [String]
-        var status: Int32
+    private func run(_ arguments: [String]) throws -> (output: Data, status: Int32) {
+        let dump = try ResponseDumpProcess(arguments)
+        try dump.input.close()
+        return (try dump.output.readToEnd() ?? Data(), dump.status())
     }
 
-    private func run(_ arguments: [String], _ input: [UInt8] = []) throws -> (output: Data, status: Int32) {
-        let process = Process()
-        // Beside the tests, where the package's executables are built.
-        process.executableURL = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
-            .appending(path: "resp-dump")
-        process.arguments = arguments
-        let (stdin, stdout) = (Pipe(), Pipe())
-        process.standardInput = stdin
-        process.standardOutput = stdout
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        try stdin.fileHandleForWriting.write(contentsOf: Data(input))
-        try stdin.fileHandleForWriting.close()
-        let output = try stdout.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
-        return (output, process.terminationStatus)
-    }
-
-    private func decode(_ input: String, _ arguments: String...) throws -> Result {
-        let (output, status) = try run(arguments, Array(input.utf8))
-        let lines = String(decoding: output, as: UTF8.self).split(separator: "\n").map(String.init)
-        return Result(lines: lines, status: status)
+    private func decode(_ input: String, _ arguments: String...) throws -> DumpResult {
+        try DumpResult(Array(input.utf8), arguments)
     }
 
     private static let everything =
@@ -82,7 +63,7 @@ import Testing
                 == true
         )
         #expect(broken.status == 4)
-        #expect(try decode("") == Result(lines: [#"{"status":"complete","consumed":0}"#], status: 0))
+        #expect(try decode("") == DumpResult(lines: [#"{"status":"complete","consumed":0}"#], status: 0))
         #expect(try decode("%1\r\n").status == 4)
     }
 
@@ -102,9 +83,12 @@ import Testing
     }
 
     @Test(arguments: [
-        ["--encode"], ["--encode", "not base64!"], ["--resp"], ["--resp", "4"], ["--cut", "x"],
+        ["--encode"], ["--encode", "not base64!"], ["--encode", "===="], ["--encode", "aG=k"],
+        ["--encode", "aGl="],
+        ["--encode", "aGk"], ["--encode", "aGk=", "aGk=\n"], ["--resp"], ["--resp", "4"], ["--cut", "x"],
         ["--cut", "1,,2"],
-        ["--cut", "-1"], ["--max-depth", "-1"], ["--max-bulk", "many"], ["--unknown"], ["file"],
+        ["--cut", "-1"], ["--cut", "-0"], ["--cut", "+1"], ["--max-depth", "-0"], ["--max-depth", "-1"],
+        ["--max-bulk", "many"], ["--unknown"], ["file"],
     ])
     func wrongArgumentsAreRefused(arguments: [String]) throws {
         let (output, status) = try run(arguments)
@@ -112,9 +96,22 @@ import Testing
         #expect(output.isEmpty)
     }
 
-    @Test func textForAPerson() throws {
-        let result = try decode("*2\r\n$1\r\na\r\n*2\r\n:1\r\n$-1\r\n*0\r\n", "--text")
-        #expect(result.lines == [#"1) "a""#, "2) 1) (integer) 1", "   2) (nil)", "(empty array)"])
-        #expect(try decode("%1\r\n+k\r\n,1.5\r\n", "--resp", "3", "--text").lines == ["1# k => (double) 1.5"])
+    /// A format is three bytes of any kind; different ones are printed differently.
+    @Test func formatsAreToldApart() throws {
+        let formats: [[UInt8]] = [
+            [0xff, 0xfe, 0xfd], [0xff, 0xfd, 0xfe], [0xc3, 0xa9, 0x61], [0x22, 0x5c, 0x1b],
+        ]
+        let lines = try formats.map { format in
+            try DumpResult(Array("=4\r\n".utf8) + format + Array(":\r\n".utf8), ["--resp", "3"]).lines[0]
+        }
+        #expect(Set(lines).count == formats.count)
+        #expect(lines[0] == #"{"type":"verbatim","format":"\u00ff\u00fe\u00fd","value_b64":""}"#)
+        #expect(lines[3] == #"{"type":"verbatim","format":"\"\\\u001b","value_b64":""}"#)
+    }
+
+    @Test func aLongerBulkStringNeedsALongerReply() throws {
+        #expect(try decode("$1073741825\r\n", "--max-bulk", "1073741825").status == 3)
+        #expect(try decode("$1073741825\r\n", "--max-bulk", "1073741824").status == 4)
+        #expect(try decode("$1073741825\r\n", "--max-bulk", "9223372036854775807").status == 3)
     }
 }
