@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# fuzz.sh [SECONDS] [--keep]: builds and runs the fuzzers of Tests/Fuzzing, both at once, for so many seconds (60).
-# --keep writes the inputs that reached something new to Fixtures/corpus. Needs the network once, for hiredis's source.
+# fuzz.sh [SECONDS] [--discard]: builds and runs the fuzzers of Tests/Fuzzing, both at once, for so many seconds (60), and
+# keeps a small corpus of what they found in Fixtures/corpus, unless told to discard it. Needs the network once, for
+# hiredis's source.
+# fuzz.sh --typecheck: only sees whether the fuzzers still fit the library. Needs no network.
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 readonly fuzzers=(decoder differential)
@@ -16,11 +18,15 @@ readonly max_files=100 max_bytes=100000 # kept in the corpus, per fuzzer
 export SWIFT_BACKTRACE=enable=no
 
 seconds=60
-keep=
+keep=yes
+typecheck=
 for argument in "$@"; do
     case $argument in
-    --keep) keep=yes ;;
-    *[!0-9]* | '' | 0) fail "usage: scripts/fuzz.sh [SECONDS] [--keep], with SECONDS a whole number from 1" ;;
+    --discard) keep= ;;
+    --typecheck) typecheck=yes ;;
+    *[!0-9]* | '' | 0)
+        fail "usage: scripts/fuzz.sh [SECONDS] [--discard] or scripts/fuzz.sh --typecheck, with SECONDS a whole number from 1"
+        ;;
     *) seconds=$argument ;;
     esac
 done
@@ -52,19 +58,27 @@ build_hiredis() {
         -c "$sources/hiredis_shim.c" -o "$build/shim.o"
 }
 
-# build_fuzzer NAME MODULE FILE...: one module of Sources/RESP and these, with overflow checks and the DEBUG counters on.
-build_fuzzer() {
+readonly common=(Sources/RESP/*.swift "$sources/FuzzInput.swift" Tests/TestSupport/SplitMix64.swift)
+readonly decoder_sources=("$sources/DecoderFuzz.swift" "$sources/EncoderFuzz.swift")
+readonly differential_sources=(-import-objc-header "$sources/hiredis_shim.h" "$sources/Node.swift"
+    "$sources/DifferentialFuzz.swift" "$sources/IntendedDifferences.swift")
+
+# compile NAME MODULE OPTION-OR-FILE...: one module of Sources/RESP and these, with the DEBUG counters on.
+compile() {
     local name=$1 module=$2
     shift 2
-    say "Building $name"
-    # lld keeps quiet about symbols of AddressSanitizer's that gold warns of, one line each.
-    swiftc -O -gline-tables-only -whole-module-optimization -parse-as-library -sanitize=fuzzer,address -use-ld=lld \
-        -swift-version 6 -package-name fuzzing -strict-memory-safety -warnings-as-errors -D DEBUG \
+    swiftc -swift-version 6 -package-name fuzzing -strict-memory-safety -warnings-as-errors -D DEBUG -parse-as-library \
         -enable-upcoming-feature NonisolatedNonsendingByDefault -enable-upcoming-feature ExistentialAny \
         -enable-upcoming-feature MemberImportVisibility -enable-upcoming-feature InternalImportsByDefault \
-        -enable-experimental-feature Lifetimes -module-name "$module" \
-        Sources/RESP/*.swift "$sources/FuzzInput.swift" "$@" -o "$build/$name" ||
+        -enable-experimental-feature Lifetimes -module-name "$module" "${common[@]}" "$@" ||
         fail "The fuzzer $name does not build: mend what the compiler says above."
+}
+
+# build_fuzzer NAME MODULE FILE...: with overflow checks.
+build_fuzzer() {
+    say "Building $1"
+    # lld keeps quiet about symbols of AddressSanitizer's that gold warns of, one line each.
+    compile "$@" -O -gline-tables-only -whole-module-optimization -sanitize=fuzzer,address -use-ld=lld -o "$build/$1"
 }
 
 # --- Running ----------------------------------------------------------------------------------------------------------
@@ -109,24 +123,37 @@ report() {
         "${BASH_REMATCH[3]} inputs"
 }
 
-# keep_corpus NAME: replaces the kept inputs by the fewest that reach as much, as far as there is room.
+# keep_corpus NAME: replaces the kept inputs by those that together reach the most, as far as there is room.
 keep_corpus() {
     local name=$1 merged=$build/merged/$name
-    rm -rf "$merged"
+    rm -rf "$merged" "$merged.control"
     mkdir -p "$merged"
-    # Without counters an input is kept for the code it reaches, not for how often.
-    "$build/$name" -merge=1 -use_counters=0 -max_len=6000 "$merged" \
+    # The control file tells what each input reaches. Without counters that is code, not how often.
+    "$build/$name" -set_cover_merge=1 -merge_control_file="$merged.control" -use_counters=0 -max_len=6000 "$merged" \
         "$corpus/$name" "$build/corpus/$name" "$build/seeds" >"$build/$name-merge.log" 2>&1 ||
         fail "The inputs of $name could not be merged: see $build/$name-merge.log."
-    rm -f "$corpus/$name"/*
-    python3 - "$merged" "$corpus/$name" "$max_files" "$max_bytes" <<'PYTHON'
-import pathlib, shutil, sys
-merged, kept, files, room = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-for path in sorted(merged.iterdir(), key=lambda path: (path.stat().st_size, path.name))[:files]:
-    room -= path.stat().st_size
-    if room < 0:
+    python3 - "$merged.control" "$corpus/$name" "$max_files" "$max_bytes" <<'PYTHON'
+import hashlib, pathlib, sys
+control, kept, files, room = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+lines = control.read_text().splitlines()
+inputs = [pathlib.Path(line).read_bytes() for line in lines[2 : 2 + int(lines[0])]]
+reached = {}
+for kind, number, *features in (line.split() for line in lines[2 + len(inputs) :]):
+    if kind == "FT":
+        reached[int(number)] = set(map(int, features))
+# The next one is that which adds the most, and of several the shortest.
+chosen, covered = [], set()
+while len(chosen) < files and (new := {n: len(f - covered) for n, f in reached.items() if len(inputs[n]) <= room}):
+    best = min(new, key=lambda n: (-new[n], len(inputs[n]), inputs[n]))
+    if new[best] == 0:
         break
-    shutil.copy(path, kept)
+    chosen.append(inputs[best])
+    covered |= reached.pop(best)
+    room -= len(inputs[best])
+for path in kept.iterdir():
+    path.unlink()
+for data in chosen:
+    (kept / hashlib.sha1(data).hexdigest()).write_bytes(data)
 PYTHON
     say "Kept $(find "$corpus/$name" -type f | wc -l) inputs of $name in $corpus/$name"
 }
@@ -134,13 +161,17 @@ PYTHON
 # --- All of it --------------------------------------------------------------------------------------------------------
 
 need_swift
+if [ -n "$typecheck" ]; then
+    compile decoder DecoderFuzz "${decoder_sources[@]}" -typecheck
+    compile differential DifferentialFuzz "${differential_sources[@]}" -typecheck
+    exit 0
+fi
 need_packages python3
 mkdir -p "$build"
 fetch_hiredis
 build_hiredis
-build_fuzzer decoder DecoderFuzz "$sources/DecoderFuzz.swift" "$sources/EncoderFuzz.swift"
-build_fuzzer differential DifferentialFuzz -import-objc-header "$sources/hiredis_shim.h" "$sources/Node.swift" \
-    "$sources/DifferentialFuzz.swift" "$sources/IntendedDifferences.swift" "$build"/{read,alloc,sds,shim}.o
+build_fuzzer decoder DecoderFuzz "${decoder_sources[@]}"
+build_fuzzer differential DifferentialFuzz "${differential_sources[@]}" "$build"/{read,alloc,sds,shim}.o
 rm -rf "$build/seeds"
 python3 "$sources/seeds.py" "$build/seeds"
 

@@ -60,7 +60,7 @@ private struct Outcome {
 
 /// What holds for every value that was decoded.
 private func checkValue(_ value: RESPValue, _ version: RESPVersion, _ limits: RESPLimits) {
-    let bytes = value.encoded()
+    guard let bytes = try? value.encoded() else { fatalError("\(value) was decoded and cannot be encoded") }
     var decoder = RESPDecoder(version: version)
     decoder.append(bytes)
     guard let again = try? decoder.next() else { fatalError("\(value) was encoded to what does not decode") }
@@ -70,6 +70,13 @@ private func checkValue(_ value: RESPValue, _ version: RESPVersion, _ limits: RE
     expect(again.description == value.description, "\(value) has two descriptions")
     expect(value != .array([value]), "\(value) equals an array of it")
 
+    // How many attributes stand before the reply itself.
+    var topAttributes = 0
+    var whole = value
+    while case .attribute(let attributed) = whole {
+        whole = attributed.value
+        topAttributes += 1
+    }
     // Depth and counts, on a stack of our own.
     var pending = [(value, 0)]
     while let (value, above) = pending.popLast() {
@@ -78,14 +85,14 @@ private func checkValue(_ value: RESPValue, _ version: RESPVersion, _ limits: RE
         case .array(let values), .set(let values): elements = Array(values)
         case .push(let values):
             elements = Array(values)
-            expect(above == 0, "a push inside another value")
+            expect(above == topAttributes, "a push inside another value")
         case .map(let map): elements = map.flatMap { [$0.key, $0.value] }
         case .attribute(let attributed):
             elements = attributed.attributes.flatMap { [$0.key, $0.value] } + [attributed.value]
         case .bulkString(let content), .bulkError(let content):
             expect(content.count <= limits.maxBulkBytes, "a bulk string over the limit")
             continue
-        case .simpleString(let text), .error(let text), .bigNumber(let text):
+        case .simpleString(let text), .simpleError(let text), .bigNumber(let text):
             expect(text.count <= limits.maxLineBytes, "a line over the limit")
             continue
         default: continue
@@ -170,6 +177,11 @@ private func checkType<Value: RESPDecodable & Equatable>(_: Value.Type, _ reply:
         expect(!hasMore(&reader), "\(Value.self) left some of \(value)")
     } catch {
         direct = .failure(error)
+        // The reader stands before the value again.
+        expect(
+            (try? reader.decode(RESPValue.self)) == value,
+            "\(Value.self) left its reader in the middle of \(value)"
+        )
     }
     let indirect: Result<Value, RESPDecodingError>
     do throws(RESPDecodingError) { indirect = .success(try value.decode(as: Value.self)) } catch {

@@ -63,21 +63,6 @@ struct FuzzInput {
     }
 }
 
-/// The same numbers for the same seed, so that a kept input does again what it did.
-///
-/// Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators".
-private struct SplitMix64 {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
-    }
-}
-
 /// Ends the fuzzer, which then keeps its input as a file.
 func expect(_ condition: Bool, _ otherwise: @autoclosure () -> String) {
     if !condition { fatalError(otherwise()) }

@@ -2,14 +2,16 @@
 ///
 /// Each is listed with its reason in README.md, under the same number. Nothing after the byte at which the decoders part is
 /// compared: from there on they read different replies.
-func isIntendedDifference(_ difference: Difference) -> Bool {
-    // 1. An attribute inside an aggregate is, to hiredis, one element more.
-    if difference.hasInnerAttribute { return true }
+///
+/// - Parameter rest: what comes behind that byte.
+func isIntendedDifference(_ difference: Difference, after rest: ArraySlice<UInt8>) -> Bool {
+    // 1. An attribute inside an aggregate is, to hiredis, one element more: once its entries are there, it is a level higher.
+    if !difference.ours.hasFailed, !difference.theirs.hasFailed { return difference.hasInnerAttribute }
     if difference.ours.hasFailed, difference.theirs.hasFailed { return false }
     if let error = difference.ourError {
         return isIntendedRefusal(error, difference)
     }
-    return difference.theirs.hasFailed && isIntendedAcceptance(difference)
+    return isIntendedAcceptance(difference, rest)
 }
 
 extension Difference {
@@ -37,7 +39,7 @@ private func isIntendedRefusal(_ error: RESPProtocolError, _ difference: Differe
     // 4. What follows a bulk string must be CR LF.
     let trailer = difference.bytes.suffix(2)
     if isBulk, trailer != [RESPByte.cr, RESPByte.lf] {
-        return error.offset == UInt64(trailer.startIndex)
+        return error.offset == UInt64(trailer.startIndex + (trailer.first == RESPByte.cr ? 1 : 0))
             && error.reason.hasSuffix("is not followed by CR LF")
     }
     guard let text = difference.text else { return false }
@@ -54,8 +56,8 @@ private func isIntendedRefusal(_ error: RESPProtocolError, _ difference: Differe
         // 8. An attribute before a reply is a level of nesting.
         return error.reason.hasPrefix("aggregates are nested deeper") && difference.attributes > 0
     case RESPType.double:
-        // 9. `inf` and `nan` in small letters; digits on both sides of a point.
-        if ["inf", "-inf", "nan", "-nan"].contains(text.lowercased()) { return text != text.lowercased() }
+        // 9. `inf` in small letters; digits on both sides of a point.
+        if ["inf", "-inf"].contains(text.lowercased()) { return text != text.lowercased() }
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)
         return parts.count == 2 && (parts[0].last?.isNumber != true || parts[1].first?.isNumber != true)
     case RESPType.boolean:
@@ -69,20 +71,21 @@ private func isIntendedRefusal(_ error: RESPProtocolError, _ difference: Differe
 }
 
 /// What is accepted here and refused by hiredis.
-private func isIntendedAcceptance(_ difference: Difference) -> Bool {
+private func isIntendedAcceptance(_ difference: Difference, _ rest: ArraySlice<UInt8>) -> Bool {
     let type = difference.type
     if difference.isAtType {
         // 12. `!` is known.
         if type == RESPType.bulkError { return difference.version == .resp3 }
         // 13. hiredis looks at the depth before it has seen whether the array is null.
-        return difference.depth >= difference.maxDepth
-            && difference.theirError == "Max nesting depth exceeded"
+        return difference.depth >= difference.limits.maxDepth
+            && difference.theirError == "Max nesting depth exceeded" && isNullOrTooDeep(difference, rest)
     }
     guard let text = difference.text else { return false }
     switch type {
     case RESPType.double:
-        // 14. A plus sign; 15. any size and length.
-        return text.hasPrefix("+") || isOutOfRange(text) || text.utf8.count > 325
+        // 14. A plus sign; 15. any length, and a number too small. 16. What C libraries call nan.
+        if text.lowercased().drop(while: { $0 == "-" }).hasPrefix("nan(") { return text.hasSuffix(")") }
+        return text.hasPrefix("+") || isTooSmall(text) || text.utf8.count > 325
     case RESPType.bigNumber:
         // 14.
         return text.hasPrefix("+")
@@ -90,9 +93,34 @@ private func isIntendedAcceptance(_ difference: Difference) -> Bool {
     }
 }
 
-/// Whether a number that is written in digits is infinite or nothing as a double.
-private func isOutOfRange(_ text: String) -> Bool {
+/// Whether the aggregate that hiredis refuses at its type byte is refused here at the end of its line, unless that makes it a
+/// null.
+private func isNullOrTooDeep(_ difference: Difference, _ rest: ArraySlice<UInt8>) -> Bool {
+    var framer = RESPFramer(version: difference.version, limits: difference.limits)
+    var stream = Array(difference.bytes)
+    var start = 0
+    let element = difference.element
+    for byte in rest {
+        stream.append(byte)
+        do throws(RESPProtocolError) {
+            while let length = try framer.next(stream.span.extracting(droppingFirst: start)) {
+                start += length
+            }
+        } catch {
+            // Its depth, or its header: nothing of what may be inside it.
+            return error.offset <= UInt64(stream.count) && error.offset >= UInt64(element)
+        }
+        if stream.count >= element + 3, stream.suffix(2) == [RESPByte.cr, RESPByte.lf] {
+            return difference.type == RESPType.array
+                && stream[(element + 1)...] == [UInt8]("-1\r\n".utf8)[...]
+        }
+    }
+    return true
+}
+
+/// Whether a number that is written in digits is nothing as a double.
+private func isTooSmall(_ text: String) -> Bool {
     guard let value = Double(text) else { return false }
     let mantissa = text.prefix { $0 != "e" && $0 != "E" }
-    return value.isInfinite || value == 0 && mantissa.contains { "1"..."9" ~= $0 }
+    return value == 0 && mantissa.contains { "1"..."9" ~= $0 }
 }

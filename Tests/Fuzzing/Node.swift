@@ -21,7 +21,8 @@ enum Node: Equatable {
         while let value = pending.popLast() {
             let type = value.typeByte
             switch value {
-            case .simpleString(let bytes), .error(let bytes), .bulkString(let bytes), .bigNumber(let bytes),
+            case .simpleString(let bytes), .simpleError(let bytes), .bulkString(let bytes),
+                .bigNumber(let bytes),
                 .bulkError(let bytes):
                 nodes.append(.string(type: type, bytes))
             case .verbatimString(let format, let bytes):
