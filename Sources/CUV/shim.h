@@ -6,3 +6,26 @@
 /* prctl is variadic, which Swift does not import. */
 static inline void cuv_name_current_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 #endif
+
+#include <time.h>
+/* CLOCK_MONOTONIC in nanoseconds as of the kernel's last tick, for a fifth of the price; without it, as of now. */
+static inline uint64_t cuv_coarse_time(void) {
+#ifdef CLOCK_MONOTONIC_COARSE
+    struct timespec time;
+    if (clock_gettime(CLOCK_MONOTONIC_COARSE, &time) == 0)
+        return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+#endif
+    return uv_hrtime();
+}
+/* How far that time moves at once, in nanoseconds. */
+static inline uint64_t cuv_coarse_step(void) {
+#ifdef CLOCK_MONOTONIC_COARSE
+    struct timespec step;
+    if (clock_getres(CLOCK_MONOTONIC_COARSE, &step) == 0)
+        return (uint64_t)step.tv_sec * 1000000000 + (uint64_t)step.tv_nsec;
+#endif
+    return 0;
+}
+/* Whether a Swift task, given by its object, has been cancelled; it may be asked on any thread. */
+__attribute__((swiftcall)) _Bool swift_task_isCancelled(const void *task);
+static inline _Bool cuv_is_task_cancelled(const void *task) { return swift_task_isCancelled(task); }

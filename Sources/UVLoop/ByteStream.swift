@@ -5,38 +5,35 @@ import Glibc
 package protocol ByteStreamDelegate: AnyObject {
     /// Bytes have come. `bytes` is everything not consumed before; what this returns of it is consumed.
     func streamReceived(_ buffer: ReadBuffer, _ bytes: Range<Int>) -> Int
+    /// Whether bytes that come now answer nothing that has been written.
+    var expectsNoInput: Bool { get }
+    /// What was gathered is about to be handed to the kernel: the last moment for `takeBack`.
+    func streamWillWrite()
+    /// The kernel has taken some of what was gathered, or all.
+    func streamWrote(isAll: Bool)
     /// The stream is over: nil at the peer's orderly end, else the failure. It is closed already. Nothing follows.
     func streamEnded(_ failure: IOError?)
 }
 
 /// A connected `uv_tcp_t` or `uv_pipe_t`.
 ///
-/// It belongs to its loop's thread.
-///
-/// Output is gathered during a turn of the loop and written at its end in one system call. Reading never pauses: a peer
-/// that waits for its replies to be read before it reads on could otherwise never be written to.
-@safe package final class ByteStream: LoopFlushable, LoopResident, LoopHandleOwner {
+/// It belongs to its loop's thread. Its output is a ``StreamWriter``. Reading never pauses: a peer that waits for its
+/// replies to be read before it reads on could otherwise never be written to.
+@safe package final class ByteStream: LoopResident, LoopHandleOwner {
     private let driver: LoopDriver
     private let handle: LoopHandle
     private let target: Target
     private enum Target { case tcp, pipe }
     private(set) var isOpen = true
-    package weak var delegate: (any ByteStreamDelegate)?
+    /// Let go of when the stream closes.
+    package var delegate: (any ByteStreamDelegate)?
 
     private var input: ReadAccumulator
     private var connected: ((IOError?) -> Void)?
 
-    /// Output of this turn, not yet handed to the kernel.
-    private var gathered: WriteBuffer?
-    private var isFlushScheduled = false
-    /// Output that the kernel has not taken whole; libuv writes it on.
-    private var writing: WriteBuffer?
+    private let turnOfLastRead = LoopBound<UInt64>(0)
+    private var writer: StreamWriter?
     private var writeFailure: IOError?
-
-    /// How many bytes have ever been given to the stream.
-    package private(set) var bytesAccepted: UInt64 = 0
-    /// How many of them have been handed over to be written, at least in part.
-    package private(set) var bytesHandedOver: UInt64 = 0
 
     private init(on driver: LoopDriver, _ target: Target, size: Int) throws(IOError) {
         guard driver.isOpen else { throw .loopShutDown }
@@ -141,10 +138,11 @@ package protocol ByteStreamDelegate: AnyObject {
     /// Has the kernel probe an idle peer, and give up on one that does not acknowledge what was sent.
     package func detectDeadPeer(idleSeconds: UInt32, unacknowledgedMilliseconds: UInt32) {
         guard isOpen, target == .tcp else { return }
-        unsafe uv_tcp_keepalive(handle.as(uv_tcp_t.self), 1, idleSeconds)
-        var descriptor: uv_os_fd_t = -1
-        guard unsafe uv_fileno(handle.as(uv_handle_t.self), &descriptor) == 0 else { return }
-        var milliseconds = unacknowledgedMilliseconds
+        // The most that the kernel takes. Source: `MAX_TCP_KEEPIDLE` in Linux's `net/tcp.h`.
+        unsafe uv_tcp_keepalive(handle.as(uv_tcp_t.self), 1, min(max(1, idleSeconds), 32767))
+        guard let descriptor else { return }
+        // The kernel counts in an `int`.
+        var milliseconds = min(unacknowledgedMilliseconds, UInt32(Int32.max))
         // Set for good measure: a kernel that does not know the option leaves the liveness check to find a dead peer.
         let size = socklen_t(MemoryLayout.size(ofValue: milliseconds))
         _ = unsafe setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, &milliseconds, size)
@@ -174,6 +172,7 @@ package protocol ByteStreamDelegate: AnyObject {
 
     private func read(_ count: Int) {
         guard isOpen else { return }
+        turnOfLastRead.value = driver.turnNumber.value
         if count > 0 {
             guard let (buffer, bytes) = input.received(count) else { return }
             let consumed = delegate?.streamReceived(buffer, bytes) ?? bytes.count
@@ -196,112 +195,65 @@ package protocol ByteStreamDelegate: AnyObject {
 
     // MARK: Write
 
-    /// Gathers the `byteCount` bytes that `fill` writes for the end of this turn.
-    package func send(_ byteCount: Int, _ fill: (inout OutputSpan<UInt8>) -> Void) {
-        outputOfThisTurn().append(byteCount, fill)
-        gatheredMore(byteCount)
-    }
-
-    /// Gathers bytes of `buffer` for the end of this turn.
-    package func send(from buffer: WriteBuffer, _ range: Range<Int>) {
-        outputOfThisTurn().append(from: buffer, range)
-        gatheredMore(range.count)
-    }
-
-    /// How many bytes wait to be handed over.
-    package var bytesGathered: Int { gathered?.count ?? 0 }
-
-    /// Takes bytes back that have not been handed over, given by their places among all bytes ever accepted.
-    ///
-    /// What was accepted after them moves up in that count.
-    ///
-    /// - Parameter ranges: in ascending order, without overlap.
-    /// - Returns: false, with nothing taken back, if some of them have been handed over or never were accepted.
-    package func takeBack(_ ranges: [Range<UInt64>]) -> Bool {
-        guard let first = ranges.first, let last = ranges.last else { return true }
-        guard let gathered, first.lowerBound >= bytesHandedOver, last.upperBound <= bytesAccepted else {
-            return false
-        }
-        gathered.remove(
-            ranges.map { Int($0.lowerBound - bytesHandedOver)..<Int($0.upperBound - bytesHandedOver) }
-        )
-        bytesAccepted = bytesHandedOver + UInt64(gathered.count)
-        return true
-    }
-
-    @inline(__always)
-    private func outputOfThisTurn() -> WriteBuffer {
-        if let gathered { return gathered }
-        let fresh = driver.writeBuffers.take()
-        gathered = fresh
-        return fresh
-    }
-
-    @inline(__always)
-    private func gatheredMore(_ count: Int) {
-        bytesAccepted += UInt64(count)
-        guard !isFlushScheduled, writing == nil, isOpen else { return }
-        isFlushScheduled = true
-        driver.flushBeforePolling(self)
-    }
-
-    /// Writes what was gathered, unless a write is under way: then it follows that one.
-    package func flush() {
-        isFlushScheduled = false
-        if let writeFailure { return end(writeFailure) }
-        guard isOpen, writing == nil, let output = gathered else { return }
-        gathered = nil
-        guard !output.isEmpty else { return driver.writeBuffers.give(output) }
-        bytesHandedOver = bytesAccepted
-
-        let bytes = unsafe output.bytes(from: 0)
-        var piece = unsafe uv_buf_init(bytes.baseAddress, UInt32(clamping: bytes.count))
-        let written = unsafe Int(uv_try_write(handle.as(uv_stream_t.self), &piece, 1))
-        if written == bytes.count {
-            driver.writeBuffers.give(output)
-        } else if written >= 0 || written == Int(UV_EAGAIN.rawValue) {
-            writeOn(output, from: max(0, written))
-        } else {
-            endLater(IOError(Int32(written)))
-        }
-    }
-
-    /// Has libuv write the rest as the socket takes it.
-    private func writeOn(_ output: WriteBuffer, from offset: Int) {
-        let request = UnsafeMutablePointer<uv_write_t>.allocate(capacity: 1)
-        // Released in the callback. `writing` keeps the bytes in place until then.
-        unsafe request.pointee.data = Unmanaged.passRetained(self).toOpaque()
-        writing = output
-        let bytes = unsafe output.bytes(from: offset)
-        var pieces = unsafe bytes.uvBuffers
-        let result = unsafe uv_write(request, handle.as(uv_stream_t.self), &pieces, UInt32(pieces.count)) {
-            request,
-            status in
-            guard let request = unsafe request, let data = unsafe request.pointee.data else { return }
-            let stream = unsafe Unmanaged<ByteStream>.fromOpaque(data).takeRetainedValue()
-            unsafe request.deallocate()
-            stream.wrote(status)
-        }
-        if result != 0 {
-            unsafe Unmanaged.passUnretained(self).release()
-            unsafe request.deallocate()
-            writing = nil
-            endLater(IOError(result))
-        }
-    }
-
-    private func wrote(_ status: Int32) {
-        if let written = writing { driver.writeBuffers.give(written) }
-        writing = nil
+    /// Begins to write what `writer` has gathered and will gather.
+    package func write(from writer: StreamWriter) {
         guard isOpen else { return }
-        if status < 0 { return end(IOError(status)) }
-        flush()
+        self.writer = writer
+        writer.attach(self)
+    }
+
+    /// Has the kernel take what it takes now.
+    ///
+    /// - Returns: how many bytes it took, or libuv's error number.
+    func tryWrite(_ pieces: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Int {
+        guard isOpen else { return Int(UV_EBADF.rawValue) }
+        return unsafe withUnsafeTemporaryAllocation(of: uv_buf_t.self, capacity: pieces.count) { buffers in
+            for index in pieces.indices {
+                // libuv only reads from it, in this call.
+                let bytes = unsafe UnsafeMutableRawBufferPointer(mutating: pieces[index])
+                unsafe buffers[index] = unsafe uv_buf_t(
+                    base: bytes.baseAddress?.assumingMemoryBound(to: CChar.self),
+                    len: bytes.count
+                )
+            }
+            let stream = unsafe handle.as(uv_stream_t.self)
+            return unsafe Int(uv_try_write(stream, buffers.baseAddress, UInt32(buffers.count)))
+        }
+    }
+
+    /// Whether what lies in the socket may not have been read: it was not read in the last poll, or that was a while ago.
+    var mayHaveInput: Bool { turnOfLastRead.value &+ 1 != driver.turnNumber.value || driver.turnIsLong }
+
+    /// The socket's, which stays the stream's.
+    var descriptor: Int32? {
+        var descriptor: uv_os_fd_t = -1
+        guard isOpen, unsafe uv_fileno(handle.as(uv_handle_t.self), &descriptor) == 0 else { return nil }
+        return descriptor
+    }
+
+    /// Whether the socket has something to read, or is at its end.
+    var hasInput: Bool {
+        guard let descriptor else { return false }
+        var byte: UInt8 = 0
+        // One byte is looked at and stays where it is.
+        return unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT)) >= 0
+    }
+
+    func watchRoom(_ hasRoom: @escaping () -> Void) -> RoomWatch {
+        unsafe RoomWatch(on: driver, handle.as(uv_handle_t.self), hasRoom: hasRoom)
     }
 
     /// Ends the stream for a failed write in the next turn: what the peer said before it went away is read first.
-    private func endLater(_ failure: IOError) {
+    func endLater(_ failure: IOError, _ writer: StreamWriter) {
         writeFailure = failure
-        driver.flushBeforePolling(self)
+        writer.awaitTurnsEnd()
+    }
+
+    /// Ends the stream if a write failed in the last turn.
+    func endsForFailedWrite() -> Bool {
+        guard let writeFailure else { return false }
+        end(writeFailure)
+        return true
     }
 
     // MARK: Close
@@ -315,7 +267,8 @@ package protocol ByteStreamDelegate: AnyObject {
         delegate = nil
         connected = nil
         input.discard()
-        gathered = nil
+        writer?.detach()
+        writer = nil
         handle.close()
     }
 
@@ -331,19 +284,5 @@ package protocol ByteStreamDelegate: AnyObject {
 
     func handleDidClose() {
         driver.moveOut(self)
-    }
-}
-
-extension UnsafeMutableRawBufferPointer {
-    /// The memory as libuv's buffers, each at most as long as its 32-bit length can say.
-    fileprivate var uvBuffers: [uv_buf_t] {
-        var buffers = unsafe [uv_buf_t]()
-        var offset = 0
-        while offset < count {
-            let length = Swift.min(count - offset, Int(Int32.max))
-            unsafe buffers.append(uv_buf_init(baseAddress.map { unsafe $0 + offset }, UInt32(length)))
-            offset += length
-        }
-        return unsafe buffers
     }
 }

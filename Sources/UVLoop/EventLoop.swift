@@ -134,7 +134,7 @@ extension Duration {
     }
 
     /// Whole milliseconds, rounded up, from 0 to what fits.
-    package var roundedUpToMilliseconds: UInt64 {
+    @_spi(Driver) public var roundedUpToMilliseconds: UInt64 {
         let (seconds, attoseconds) = components
         guard seconds >= 0, attoseconds >= 0 else { return 0 }
         let (milliseconds, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1000)

@@ -11,6 +11,12 @@ public struct IOError: Error, Hashable, Sendable, CustomStringConvertible {
         self.number = number
     }
 
+    /// The operating system's error of that number, for a driver whose library tells it.
+    @_spi(Driver) public init(errno: Int32) {
+        // libuv negates them on every system but Windows.
+        self.init(-errno)
+    }
+
     /// libuv's name for the error, for example `ECONNREFUSED`.
     public var name: String {
         // 64 bytes hold every name that libuv has; the buffer outlives the call.

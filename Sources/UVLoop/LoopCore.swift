@@ -61,6 +61,21 @@ package final class LoopCore: SerialExecutor, @unchecked Sendable {
         return loopBound
     }
 
+    /// The driver's `now`, without a reference to it.
+    package var now: UInt64 {
+        assertOnLoop()
+        return loopBound.now
+    }
+
+    /// The driver's `soon`, without a reference to it.
+    package var soon: UInt64 {
+        assertOnLoop()
+        return loopBound.soon
+    }
+
+    /// A writer for a stream of this loop's; it may be made on any thread.
+    package func makeWriter() -> StreamWriter { StreamWriter(on: loopBound) }
+
     @inline(__always)
     package func assertOnLoop() {
         assert(isOnLoop, "this may be touched on its event loop's thread only")
@@ -72,11 +87,15 @@ package final class LoopCore: SerialExecutor, @unchecked Sendable {
 
     /// Runs what work there is, on this thread in the loop's place, and gives the place up.
     private func drain() {
-        repeat {
+        while true {
             // In slices, so that work which makes ever more work does not keep others from their turn.
             loopBound.runSlice()
-            mailbox.takeAll(into: &loopBound.work)
-        } while !loopBound.work.isEmpty || mailbox.takeOrLeave(into: &loopBound.work)
+            mailbox.takeAll(into: &loopBound.agenda.value.work)
+            guard loopBound.agenda.value.work.isEmpty else { continue }
+            // With nothing left the place is given up, and a successor may be at work already: touch nothing more.
+            guard let late = mailbox.takeOrLeave() else { break }
+            loopBound.agenda.value.work.append(contentsOf: late)
+        }
         // A successor may have set its own identity already: take back no more than our own.
         _ = threadID.compareExchange(expected: LoopThread.currentID, desired: 0, ordering: .relaxed)
     }
@@ -96,7 +115,7 @@ package final class LoopCore: SerialExecutor, @unchecked Sendable {
     @inline(__always)
     func enqueue(_ work: LoopWork) {
         if isOnLoop {
-            loopBound.work.append(work)
+            loopBound.agenda.value.work.append(work)
         } else {
             deliver(work)
         }

@@ -17,17 +17,30 @@ import CUV
     private var async: LoopHandle?
     private var isIdling = false
 
-    /// Work that is ready to run; `nextWork` is the first that has not run.
-    var work: [LoopWork] = []
-    private var nextWork = 0
-    private var needsFlush: [any LoopFlushable] = []
+    /// What a turn has to do.
+    struct Agenda {
+        /// Work that is ready to run; `nextWork` is the first that has not run.
+        var work: [LoopWork] = []
+        var nextWork = 0
+        var needsFlush: [any LoopFlushable] = []
+        /// What is being flushed: an array of its own whose memory is used again, as every turn flushes.
+        var flushing: [any LoopFlushable] = []
+
+        mutating func beginFlush() { swap(&needsFlush, &flushing) }
+    }
+
+    let agenda = LoopBound(Agenda())
 
     private var residents: [ObjectIdentifier: any LoopResident] = [:]
     let readBuffers = ReadBufferPool()
     let writeBuffers = WriteBufferPool()
 
     private enum Phase { case closed, open, shuttingDown, closing }
-    private var phase = Phase.closed
+    private let phaseNow = LoopBound(Phase.closed)
+    private var phase: Phase {
+        get { phaseNow.value }
+        set { phaseNow.value = newValue }
+    }
     private var shutdownWaiters: [() -> Void] = []
 
     private var serialExecutor: UnownedSerialExecutor?
@@ -131,13 +144,23 @@ import CUV
 
     // MARK: One turn
 
+    /// When the turn began; the coarse clock was read first.
+    private let turnBegan = LoopBound<(coarse: UInt64, precise: UInt64)>((0, 0))
+    /// Counts turns; a poll belongs to the turn before it.
+    let turnNumber = LoopBound<UInt64>(0)
+
+    /// Whether so much time has passed since sockets were looked at that it is worth a system call to look at one again.
+    var turnIsLong: Bool { LoopClock.now - turnBegan.value.precise > 50_000 }
+
     private func turn() {
         unsafe uv_update_time(uvLoop)
-        mailbox.take(into: &work)
+        turnBegan.value = (LoopClock.coarse, LoopClock.now)
+        turnNumber.value &+= 1
+        mailbox.take(into: &agenda.value.work)
         runWork(atMost: Self.maxWorkPerTurn)
         flush()
         // With work or mail left the poll looks at the sockets and returns at once.
-        if work.isEmpty, needsFlush.isEmpty, mailbox.fallAsleep() {
+        if agenda.value.work.isEmpty, agenda.value.needsFlush.isEmpty, mailbox.fallAsleep() {
             setIdling(false)
         } else {
             setIdling(true)
@@ -156,20 +179,22 @@ import CUV
 
     private func runWork(atMost limit: Int) {
         var left = limit
-        while nextWork < work.count, left > 0 {
-            let item = work[nextWork]
+        while agenda.value.nextWork < agenda.value.work.count, left > 0 {
+            let next = agenda.value.nextWork
+            let item = agenda.value.work[next]
             // A closure that has run lets go of what it holds at once.
-            if case .post = item { work[nextWork] = .done }
-            nextWork += 1
+            if case .post = item { agenda.value.work[next] = .done }
+            agenda.value.nextWork = next + 1
             left -= 1
             run(item)
         }
-        if nextWork == work.count {
-            work.removeAll(keepingCapacity: work.capacity <= 4 * Self.maxWorkPerTurn)
-            nextWork = 0
-        } else if nextWork > work.count / 2 {
-            work.removeFirst(nextWork)
-            nextWork = 0
+        if agenda.value.nextWork == agenda.value.work.count {
+            let isModest = agenda.value.work.capacity <= 4 * Self.maxWorkPerTurn
+            agenda.value.work.removeAll(keepingCapacity: isModest)
+            agenda.value.nextWork = 0
+        } else if agenda.value.nextWork > agenda.value.work.count / 2 {
+            agenda.value.work.removeFirst(agenda.value.nextWork)
+            agenda.value.nextWork = 0
         }
     }
 
@@ -197,14 +222,18 @@ import CUV
 
     /// Has `flushable` asked to write once, at the end of this turn; asked during a flush, at the end of the next.
     package func flushBeforePolling(_ flushable: any LoopFlushable) {
-        needsFlush.append(flushable)
+        agenda.value.needsFlush.append(flushable)
     }
 
     private func flush() {
-        guard !needsFlush.isEmpty else { return }
-        let batch = needsFlush
-        needsFlush.removeAll(keepingCapacity: true)
-        for flushable in batch { flushable.flush() }
+        guard !agenda.value.needsFlush.isEmpty else { return }
+        agenda.value.beginFlush()
+        // One at a time, by its place: each asks for its next flush while this is under way.
+        for place in agenda.value.flushing.indices {
+            let flushable = agenda.value.flushing[place]
+            flushable.flush()
+        }
+        agenda.value.flushing.removeAll(keepingCapacity: true)
     }
 
     // MARK: Residents
@@ -226,6 +255,17 @@ import CUV
     /// The time in nanoseconds, on the clock of `LoopClock`; read once a turn, and cut to milliseconds.
     package var now: UInt64 { phase == .closed ? LoopClock.now : unsafe uv_now(uvLoop) * 1_000_000 }
 
+    /// An instant not before this one, and some milliseconds after it at most: for limits that must not be early, at a third
+    /// of the clock's price.
+    package var soon: UInt64 {
+        // While the coarse clock has not moved, the turn began less than its step ago.
+        guard LoopClock.coarse == turnBegan.value.coarse else { return LoopClock.now }
+        return turnBegan.value.precise + Self.mostUnseen
+    }
+
+    /// For how long the coarse clock may stand still: a tick comes late now and then, by less than half of its step.
+    static let mostUnseen = LoopClock.coarseStep * 3 / 2
+
     /// Brings `now` up to date, for a time that has to be counted from this moment.
     func updateNow() {
         if phase != .closed { unsafe uv_update_time(uvLoop) }
@@ -233,12 +273,18 @@ import CUV
 }
 
 /// The clock that loops go by: nanoseconds, only forward, from any thread.
-package enum LoopClock {
+@_spi(Driver) public enum LoopClock {
     /// The time now.
-    package static var now: UInt64 { uv_hrtime() }
+    public static var now: UInt64 { uv_hrtime() }
+
+    /// The time as of the kernel's last tick, which lies some milliseconds back; much cheaper than `now`.
+    package static var coarse: UInt64 { cuv_coarse_time() }
+
+    /// How far the coarse clock moves at each tick.
+    static var coarseStep: UInt64 { cuv_coarse_step() }
 
     /// The instant that lies a duration ahead, or the end of time.
-    package static func instant(after duration: Duration) -> UInt64 {
+    public static func instant(after duration: Duration) -> UInt64 {
         let (sum, overflow) = now.addingReportingOverflow(duration.nanoseconds)
         return overflow ? .max : sum
     }

@@ -131,15 +131,16 @@ final class LoopMailbox: Sendable {
 
     /// Takes what is left while draining.
     ///
-    /// - Returns: false if nothing was left; the box is then nobody's.
-    func takeOrLeave(into work: inout [LoopWork]) -> Bool {
-        let taken = state.withLock { state in
+    /// - Returns: the work, or nil if nothing was left; the box is then nobody's.
+    func takeOrLeave() -> [LoopWork]? {
+        state.withLock { state in
+            guard !state.work.isEmpty else {
+                state.keeper = .nobody
+                return nil
+            }
             let taken = state.work
             state.work = []
-            if taken.isEmpty { state.keeper = .nobody }
             return taken
         }
-        work.append(contentsOf: taken)
-        return !taken.isEmpty
     }
 }

@@ -3,19 +3,28 @@ import CUV
 /// A `uv_timer_t`.
 ///
 /// Made, started, stopped and closed on the loop's thread; resolution one millisecond.
-package final class LoopTimer: LoopResident, LoopHandleOwner {
+@_spi(Driver) public final class LoopTimer: LoopResident, LoopHandleOwner {
     private let driver: LoopDriver
     private let handle: LoopHandle
     private var isOpen = true
     private var fired: (() -> Void)?
     private var whenLoopShutsDown: (() -> Void)?
 
-    /// Opens a timer; it has to be closed with `close()`.
+    /// Opens a timer; it has to be closed with `close()`, unless the loop's shutdown closes it first.
     ///
     /// - Parameters:
+    ///   - loop: the loop; the caller runs on its thread.
     ///   - fired: called in libuv's callback at each expiry. It runs no user code.
     ///   - loopWillShutDown: called if the loop's shutdown begins first; the timer is then closed by itself.
     /// - Returns: nil if the loop has been shut down.
+    public convenience init?(
+        on loop: EventLoop,
+        fired: @escaping () -> Void,
+        loopWillShutDown: @escaping () -> Void = {}
+    ) {
+        self.init(on: loop.core.driver, fired: fired, loopWillShutDown: loopWillShutDown)
+    }
+
     package init?(
         on driver: LoopDriver,
         fired: @escaping () -> Void,
@@ -32,7 +41,7 @@ package final class LoopTimer: LoopResident, LoopHandleOwner {
     }
 
     /// Starts the timer anew: first after `milliseconds`, then every `interval` milliseconds if that is not 0.
-    package func start(after milliseconds: UInt64, every interval: UInt64 = 0) {
+    public func start(after milliseconds: UInt64, every interval: UInt64 = 0) {
         guard isOpen else { return }
         unsafe uv_timer_start(
             handle.as(uv_timer_t.self),
@@ -42,7 +51,8 @@ package final class LoopTimer: LoopResident, LoopHandleOwner {
         )
     }
 
-    package func stop() {
+    /// Stops the timer, until `start(after:every:)`.
+    public func stop() {
         guard isOpen else { return }
         unsafe uv_timer_stop(handle.as(uv_timer_t.self))
     }
@@ -50,7 +60,7 @@ package final class LoopTimer: LoopResident, LoopHandleOwner {
     /// Stops the timer for good and lets its closures go.
     ///
     /// Calling it again does nothing.
-    package func close() {
+    public func close() {
         guard isOpen else { return }
         isOpen = false
         fired = nil

@@ -6,12 +6,15 @@ import Glibc
 /// the buffer is moved, grown or used again only by a sole owner.
 @_spi(Driver) @safe public final class ReadBuffer: @unchecked Sendable {
     // Safe to share: readers see bytes that were complete before they got the reference, and nobody changes those.
-    @usableFromInline var memory: UnsafeMutableRawPointer
+    // Nor is a check of exclusive access needed at each use: whoever changes these two is the sole owner.
+    @exclusivity(unchecked) @usableFromInline var memory: UnsafeMutableRawPointer
+    @exclusivity(unchecked) @usableFromInline var byteCount: Int
+
     /// How many bytes it can hold.
-    public internal(set) var capacity: Int
+    @inlinable public var capacity: Int { unsafe byteCount }
 
     init(capacity: Int) {
-        self.capacity = capacity
+        unsafe byteCount = capacity
         unsafe memory = .allocate(byteCount: capacity, alignment: 1)
     }
 
@@ -51,7 +54,7 @@ import Glibc
     func grow(to newCapacity: Int) {
         guard let grown = unsafe realloc(memory, newCapacity) else { return }
         unsafe memory = unsafe grown
-        capacity = newCapacity
+        unsafe byteCount = newCapacity
     }
 
     /// Moves the bytes at `range` to the front.
@@ -74,7 +77,12 @@ package final class ReadBufferPool {
     /// How many buffers wait for their next use.
     package static let maxSpares = 8
 
+    /// How many bytes larger buffers may have that wait for the next large reply, together: fresh memory costs as much as
+    /// the bytes that are received into it.
+    package static let maxLargeBytes = 2 << 20
+
     private var spares: [ReadBuffer] = []
+    private var largeSpares: [ReadBuffer] = []
 
     /// A buffer nobody else holds, with everything in it free to be overwritten.
     func take() -> ReadBuffer {
@@ -89,9 +97,28 @@ package final class ReadBufferPool {
 
     /// Gives a buffer back; others may still be decoding from it.
     func give(_ buffer: ReadBuffer) {
-        guard buffer.capacity == Self.bufferSize else { return }
+        guard buffer.capacity == Self.bufferSize else { return giveLarge(buffer) }
         if spares.count == Self.maxSpares { spares.removeFirst() }
         spares.append(buffer)
+    }
+
+    /// A buffer nobody else holds, of so many bytes at the least.
+    ///
+    /// Of those there are it is the largest: what needs more than a common buffer may need much more.
+    func takeLarge(_ byteCount: Int) -> ReadBuffer {
+        var largest: Int?
+        for index in largeSpares.indices
+        where largeSpares[index].capacity >= max(byteCount, largest.map { largeSpares[$0].capacity } ?? 0) {
+            if isKnownUniquelyReferenced(&largeSpares[index]) { largest = index }
+        }
+        return largest.map { largeSpares.remove(at: $0) } ?? ReadBuffer(capacity: byteCount)
+    }
+
+    private func giveLarge(_ buffer: ReadBuffer) {
+        guard buffer.capacity <= Self.maxLargeBytes else { return }
+        largeSpares.append(buffer)
+        var byteCount = largeSpares.reduce(0) { $0 + $1.capacity }
+        while byteCount > Self.maxLargeBytes { byteCount -= largeSpares.removeFirst().capacity }
     }
 }
 
@@ -127,14 +154,14 @@ struct ReadAccumulator {
         let wanted = max(ReadBufferPool.bufferSize, 2 * unconsumed.count)
         if current.capacity - unconsumed.upperBound >= ReadBufferPool.bufferSize / 4 {
             // Enough room behind the bytes.
-        } else if isSole, unconsumed.lowerBound == 0 {
+        } else if isSole, unconsumed.lowerBound == 0, current.capacity >= ReadBufferPool.maxLargeBytes {
             current.grow(to: max(wanted, 2 * current.capacity))
-        } else if isSole, unconsumed.count <= current.capacity / 2 {
+        } else if isSole, unconsumed.lowerBound > 0, unconsumed.count <= current.capacity / 2 {
             current.moveToFront(unconsumed)
             unconsumed = 0..<unconsumed.count
         } else {
             let larger =
-                unconsumed.count <= ReadBufferPool.bufferSize / 2 ? pool.take() : ReadBuffer(capacity: wanted)
+                unconsumed.count <= ReadBufferPool.bufferSize / 2 ? pool.take() : pool.takeLarge(wanted)
             larger.copyToFront(from: current, unconsumed)
             pool.give(current)
             current = larger

@@ -1,30 +1,45 @@
-/// A task that waits for a value: plain bits, which cost nothing to move, for whoever is to resume it.
+#if hasFeature(BuiltinModule)
+    public import Builtin
+#endif
+import CUV
+
+/// A task that waits for a value: one word, which costs nothing to move, for whoever is to resume it.
 ///
 /// It has to be resumed exactly once.
 @_spi(Driver) @safe public struct SuspendedTask<Value>: @unchecked Sendable {
     // Safe to share: a continuation may be resumed anywhere, and its owner resumes it once; asking a task whether it is
     // cancelled is allowed on any thread.
     @usableFromInline let continuation: UnsafeContinuation<Value, Never>
-    /// The task, not retained.
-    ///
-    /// Valid until the continuation is resumed: the task is suspended on it, and a suspended task is alive.
-    @usableFromInline let task: Unmanaged<AnyObject>?
 
-    /// The current task, about to suspend on `continuation`.
     @inlinable
+    @inline(__always)
     init(_ continuation: UnsafeContinuation<Value, Never>) {
         unsafe self.continuation = unsafe continuation
-        // An `UnsafeCurrentTask` is one reference to the task's object.
-        unsafe task = withUnsafeCurrentTask { task in
-            unsafe task.map { unsafe unsafeBitCast($0, to: Unmanaged<AnyObject>.self) }
-        }
     }
 
     /// Suspends the current task and hands it to `body`, which passes it on to whoever resumes it.
     ///
     /// - Returns: what the task was resumed with.
     @inlinable
+    @inline(__always)
     public static func suspend(_ body: (SuspendedTask) -> Void) async -> sending Value {
+        #if hasFeature(BuiltinModule)
+            // What the function of the standard library does, without what it does besides: it has the runtime look up, before
+            // and after, whether the task is on its actor's executor or on the one it prefers, for which each time a lock is
+            // taken. A task without an actor is on the latter already, and is resumed there.
+            if isWithoutActor(#isolation) {
+                return await Builtin.withUnsafeContinuation { (raw: Builtin.RawUnsafeContinuation) in
+                    // That is all that an `UnsafeContinuation` has in it. Source: the standard library's interface.
+                    body(unsafe SuspendedTask(unsafeBitCast(raw, to: UnsafeContinuation<Value, Never>.self)))
+                }
+            }
+        #endif
+        return await suspendOnActor(body)
+    }
+
+    @inlinable
+    @inline(never)
+    static func suspendOnActor(_ body: (SuspendedTask) -> Void) async -> sending Value {
         unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Value, Never>) in
             body(unsafe SuspendedTask(continuation))
         }
@@ -34,16 +49,29 @@
     ///
     /// Not to be asked once it has been resumed.
     @inlinable
+    @inline(__always)
     public var isCancelled: Bool {
-        guard let task = unsafe task else { return false }
-        return unsafe unsafeBitCast(task, to: UnsafeCurrentTask.self).isCancelled
+        // A continuation is a pointer to its task, which is alive while it is suspended on it. Source:
+        // `swift_continuation_init` in the Swift runtime's `Concurrency.h`. Asked of the runtime directly, because
+        // `UnsafeCurrentTask` would count references to the task each time.
+        unsafe isTaskCancelled(unsafeBitCast(continuation, to: UnsafeRawPointer.self))
     }
 
     /// Lets the task go on.
     ///
     /// By its executor's queue, never from inside this call.
     @inlinable
+    @inline(__always)
     public func resume(_ value: sending Value) {
         unsafe continuation.resume(returning: value)
     }
 }
+
+/// Whether a task, given by its object, has been cancelled.
+@usableFromInline
+@unsafe func isTaskCancelled(_ task: UnsafeRawPointer) -> Bool { unsafe cuv_is_task_cancelled(task) }
+
+/// A function of its own, because the compiler (6.3.1) fails where `#isolation` is looked into directly.
+@usableFromInline
+@inline(never)
+func isWithoutActor(_ isolation: (any Actor)?) -> Bool { isolation == nil }

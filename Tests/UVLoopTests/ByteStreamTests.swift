@@ -1,3 +1,4 @@
+import Glibc
 import TestSupport
 import Testing
 
@@ -11,7 +12,7 @@ import Testing
     private func connect(
         _ target: StreamTarget,
         candidates: [SocketAddress]? = nil,
-        timeout: Int = 5000,
+        timeout: Int = 3_600_000,
         _ connected: @escaping @Sendable (Result<ByteStream, ConnectFailure>) -> Void
     ) {
         loop.post { [core = loop.core] in
@@ -53,11 +54,39 @@ import Testing
             return consumed
         }
 
+        var expectsNoInput: Bool { false }
+        func streamWillWrite() {}
+        func streamWrote(isAll: Bool) {}
+
         func streamEnded(_ failure: IOError?) {
             self.failure.update { $0 = failure }
             stream = nil
             ended.open()
         }
+    }
+
+    @Test(arguments: [(30, 30_500), (0, 1), (UInt32.max, UInt32.max)])
+    func theKernelIsAskedToFindADeadPeer(idleSeconds: UInt32, milliseconds: UInt32) async throws {
+        let server = try ScriptedServer { connection in _ = connection.readSome() }
+        let set = Collected<[Int32?]>([])
+        let done = Gate()
+        connect(.tcp(host: "127.0.0.1", port: UInt16(server.port))) { result in
+            if let stream = try? result.get() {
+                stream.detectDeadPeer(idleSeconds: idleSeconds, unacknowledgedMilliseconds: milliseconds)
+                let options = [
+                    (SOL_SOCKET, SO_KEEPALIVE), (Int32(IPPROTO_TCP), TCP_KEEPIDLE),
+                    (Int32(IPPROTO_TCP), TCP_USER_TIMEOUT),
+                ]
+                let values = options.map { option(stream.descriptor, $0, $1) }
+                set.update { $0 = values }
+                stream.close()
+            }
+            done.open()
+        }
+        await done.wait()
+        let idle = Int32(min(max(1, idleSeconds), 32767))
+        #expect(set.value == [1, idle, Int32(clamping: milliseconds)])
+        server.stop()
     }
 
     @Test func everyAddressIsTriedInTurn() async throws {
@@ -112,7 +141,7 @@ import Testing
         ]
         let isConnected = Collected(false)
         let done = Gate()
-        connect(.tcp(host: "many", port: 1), candidates: candidates, timeout: 200) { result in
+        connect(.tcp(host: "many", port: 1), candidates: candidates, timeout: 3000) { result in
             if case .success(let stream) = result {
                 stream.close()
                 isConnected.update { $0 = true }
@@ -176,13 +205,15 @@ import Testing
         let listener = Listener()
         listener.expected = 4 << 20
         listener.keepsBytes = false
-        connect(.tcp(host: "127.0.0.1", port: UInt16(server.port))) { result in
+        connect(.tcp(host: "127.0.0.1", port: UInt16(server.port))) { [core = loop.core] result in
             guard case .success(let stream) = result else { return listener.ended.open() }
             listener.stream = stream
             stream.delegate = listener
             try? stream.startReading()
+            let writer = core.makeWriter()
+            stream.write(from: writer)
             for _ in 0..<16 {
-                stream.send(1 << 20) { output in output.append(repeating: 2, count: 1 << 20) }
+                writer.send(1 << 20) { output in output.append(repeating: 2, count: 1 << 20) }
             }
         }
         await listener.enough.wait()
@@ -199,22 +230,55 @@ import Testing
         }
         let listener = Listener()
         listener.expected = 6
-        connect(.tcp(host: "127.0.0.1", port: UInt16(server.port))) { result in
+        connect(.tcp(host: "127.0.0.1", port: UInt16(server.port))) { [core = loop.core] result in
             guard case .success(let stream) = result else { return listener.ended.open() }
             listener.stream = stream
             stream.delegate = listener
             try? stream.startReading()
-            for byte in UInt8(0)..<10 { stream.send(1) { output in output.append(byte) } }
-            #expect(stream.takeBack([0..<1, 3..<5, 9..<10]))
-            #expect(stream.bytesAccepted == 6)
-            #expect(!stream.takeBack([5..<7]), "more than was accepted")
-            stream.send(1) { output in output.append(10) }
-            #expect(stream.takeBack([5..<6]))
+            let writer = core.makeWriter()
+            stream.write(from: writer)
+            for byte in UInt8(0)..<10 { writer.send(1) { output in output.append(byte) } }
+            #expect(writer.takeBack([0..<1, 3..<5, 9..<10]))
+            #expect(writer.bytesAccepted == 6)
+            #expect(!writer.takeBack([5..<7]), "more than was accepted")
+            writer.send(1) { output in output.append(10) }
+            #expect(writer.takeBack([5..<6]))
         }
         await listener.enough.wait()
         #expect(listener.received.value == [1, 2, 5, 6, 7, 10])
         server.stop()
         await listener.ended.wait()
+        await loop.shutdown()
+    }
+
+    @Test func aFullSocketWithNothingLeftToWriteIsNotWaitedFor() async throws {
+        let isOver = Gate()
+        // Reads nothing.
+        let server = try ScriptedServer { _ in isOver.waitOnThread() }
+        let listener = Listener()
+        let wasFull = Collected(false)
+        let isFull = Collected(true)
+        connect(.tcp(host: "127.0.0.1", port: UInt16(server.port))) { [core = loop.core] result in
+            guard case .success(let stream) = result else { return isOver.open() }
+            listener.stream = stream
+            stream.delegate = listener
+            let writer = core.makeWriter()
+            stream.write(from: writer)
+            writer.send(16 << 20) { output in output.append(repeating: 2, count: 16 << 20) }
+            // A part of it in each turn.
+            for _ in 0..<16 where !writer.isFull { writer.flush() }
+            let isFullNow = writer.isFull
+            wasFull.update { $0 = isFullNow }
+            #expect(writer.takeBack([writer.bytesHandedOver..<writer.bytesAccepted]))
+            let isFullStill = writer.isFull
+            isFull.update { $0 = isFullStill }
+            stream.close()
+            isOver.open()
+        }
+        await isOver.wait()
+        #expect(wasFull.value)
+        #expect(!isFull.value)
+        server.stop()
         await loop.shutdown()
     }
 
@@ -248,4 +312,13 @@ import Testing
         #expect(SocketAddress(literal: "localhost", port: 1) == nil)
         #expect(SocketAddress(literal: "127.0.0.1.5", port: 1) == nil)
     }
+}
+
+/// A socket's option; nil if it cannot be read.
+private func option(_ descriptor: Int32?, _ level: Int32, _ name: Int32) -> Int32? {
+    guard let descriptor else { return nil }
+    var value: Int32 = 0
+    var size = socklen_t(MemoryLayout.size(ofValue: value))
+    // The kernel writes no more than the size it is given.
+    return unsafe getsockopt(descriptor, level, name, &value, &size) == 0 ? value : nil
 }

@@ -2,7 +2,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-@testable import UVLoop
+@_spi(Driver) @testable import UVLoop
 
 /// Running tasks, actors and closures on a loop.
 @Suite struct EventLoopTests {

@@ -1,4 +1,5 @@
-@_spi(Driver) import AsyncIO
+@_spi(Driver) import UVLoop
+import TestSupport
 import Testing
 
 /// A queue in a ring behaves as an array whose first element is taken out.
@@ -17,7 +18,9 @@ struct RingBufferTests {
         deinit { change(-1) }
     }
 
-    private func contents(_ ring: RingBuffer<Int>) -> [Int] { (0..<ring.count).map { ring[$0] } }
+    private func contents(_ ring: borrowing RingBuffer<Int>) -> [Int] {
+        Array(0..<ring.count).map { ring[$0] }
+    }
 
     @Test func anEmptyRingHasNoFirst() {
         var ring = RingBuffer<Int>()
@@ -34,11 +37,11 @@ struct RingBufferTests {
         for number in 0..<1000 { ring.append(number) }
         #expect(contents(ring) == Array(0..<1000))
         for number in 0..<1000 { #expect(ring.popFirst() == number) }
-        #expect(ring.isEmpty)
+        #expect(ring.count == 0)
     }
 
     /// With few elements in it the ring goes round its memory many times.
-    @Test(arguments: [1, 2, 15, 16, 17])
+    @Test(arguments: [1, 3, 4, 5, 15, 16, 17])
     func goesRoundAndRound(_ held: Int) {
         var ring = RingBuffer<Int>()
         for number in 0..<held { ring.append(number) }
@@ -63,7 +66,7 @@ struct RingBufferTests {
         }
     }
 
-    @Test(arguments: [1, 5, 16, 17], [0, 3, 15])
+    @Test(arguments: [1, 4, 5, 16, 17], [0, 3, 15])
     func takesAnElementOutOfAnyPlace(_ count: Int, _ offset: Int) {
         for place in 0..<count {
             var ring = RingBuffer<Int>()
@@ -86,16 +89,6 @@ struct RingBufferTests {
         for number in 20..<36 { ring.append(number) }
         for index in 0..<ring.count { ring[index] *= 2 }
         #expect(contents(ring) == (10..<36).map { $0 * 2 })
-    }
-
-    @Test func aCopyIsIndependent() {
-        var ring = RingBuffer<Int>()
-        for number in 0..<5 { ring.append(number) }
-        var copy = ring
-        copy.append(5)
-        _ = copy.popFirst()
-        #expect(contents(ring) == [0, 1, 2, 3, 4])
-        #expect(contents(copy) == [1, 2, 3, 4, 5])
     }
 
     @Test func whatIsTakenOutIsLetGo() {

@@ -1,7 +1,7 @@
 import TestSupport
 import Testing
 
-@testable import UVLoop
+@_spi(Driver) @testable import UVLoop
 
 /// Sleeping on a loop's timers.
 @Suite struct SleepTests {

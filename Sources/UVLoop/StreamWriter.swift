@@ -1,0 +1,148 @@
+import CUV
+
+/// The output of a stream.
+///
+/// It gathers what is sent during a turn of the loop, and hands it to the kernel at its end in one system call. What the
+/// kernel does not take stays here, where it can be taken back, and follows when the socket has room: libuv is never given
+/// bytes that it would keep. It belongs to its loop's thread.
+@_spi(Driver) public final class StreamWriter: LoopFlushable {
+    /// What changes with each command.
+    @usableFromInline
+    struct State {
+        /// How many bytes the kernel has taken.
+        @usableFromInline var handedOver: UInt64 = 0
+        /// Whether nothing has to be done for more bytes: the end of the turn is awaited, or room, or a stream.
+        @usableFromInline var isAwaited = true
+    }
+
+    @usableFromInline let buffer: OutputQueue
+    @usableFromInline let state = LoopBound(State())
+    private let driver: LoopDriver
+    private var stream: ByteStream?
+    /// Says when a socket that was full has room again; made when it is first full.
+    private var room: RoomWatch?
+    private(set) var isFull = false
+
+    /// Makes a writer without a stream: what is sent waits for one.
+    package init(on driver: LoopDriver) {
+        self.driver = driver
+        buffer = OutputQueue(pool: driver.writeBuffers)
+    }
+
+    /// How many bytes have ever been sent, less those that were taken back.
+    @inlinable public var bytesAccepted: UInt64 {
+        @inline(__always) get { state.value.handedOver + UInt64(buffer.count) }
+    }
+    /// How many of them the kernel has taken.
+    @inlinable public var bytesHandedOver: UInt64 { state.value.handedOver }
+
+    /// Gathers the `byteCount` bytes that `fill` writes for the end of this turn.
+    @inlinable
+    public func send(_ byteCount: Int, _ fill: (inout OutputSpan<UInt8>) -> Void) {
+        buffer.append(byteCount, fill)
+        if !state.value.isAwaited { awaitTurnsEnd() }
+    }
+
+    /// Gathers bytes of `source` for the end of this turn.
+    package func send(from source: WriteBuffer, _ range: Range<Int>) {
+        buffer.append(from: source, range)
+        if !state.value.isAwaited { awaitTurnsEnd() }
+    }
+
+    /// Gathers the first bytes of `source`, which lets them go, for the end of this turn.
+    package func send(first byteCount: Int, of source: OutputQueue) {
+        source.move(first: byteCount, to: buffer)
+        if !state.value.isAwaited { awaitTurnsEnd() }
+    }
+
+    @usableFromInline
+    func awaitTurnsEnd() {
+        state.value.isAwaited = true
+        driver.flushBeforePolling(self)
+    }
+
+    /// Takes bytes back that the kernel has not taken, given by their places among all bytes ever accepted.
+    ///
+    /// What was accepted after them moves up in that count.
+    ///
+    /// - Parameter ranges: in ascending order, without overlap.
+    /// - Returns: false, with nothing taken back, if some of them have been handed over or never were accepted.
+    package func takeBack(_ ranges: [Range<UInt64>]) -> Bool {
+        guard let first = ranges.first, let last = ranges.last else { return true }
+        let handedOver = bytesHandedOver
+        guard first.lowerBound >= handedOver, last.upperBound <= bytesAccepted else { return false }
+        buffer.remove(ranges.map { Int($0.lowerBound - handedOver)..<Int($0.upperBound - handedOver) })
+        // With nothing left to write there is no room to wait for.
+        if buffer.isEmpty { tookAll() }
+        return true
+    }
+
+    // MARK: The stream's side
+
+    /// Begins to write to a stream.
+    func attach(_ stream: ByteStream) {
+        self.stream = stream
+        awaitTurnsEnd()
+    }
+
+    /// Drops what has not been written, for good.
+    func detach() {
+        stream = nil
+        room?.close()
+        room = nil
+        isFull = false
+        state.value.isAwaited = true
+        buffer.giveMemoryBack()
+    }
+
+    /// Hands over what was gathered, as much as the kernel takes.
+    package func flush() {
+        guard let stream else { return }
+        if !isFull { state.value.isAwaited = false }
+        if stream.endsForFailedWrite() { return }
+        // What lies in the socket already cannot be the answer to what is not written yet: it is read first.
+        if !buffer.isEmpty, stream.delegate?.expectsNoInput == true, stream.mayHaveInput, stream.hasInput {
+            return awaitTurnsEnd()
+        }
+        if !buffer.isEmpty { stream.delegate?.streamWillWrite() }
+        guard self.stream != nil else { return }
+        guard !buffer.isEmpty else { return tookAll() }
+
+        let (offered, written) = unsafe buffer.offer { unsafe stream.tryWrite($0) }
+        guard written >= 0 || written == Int(UV_EAGAIN.rawValue) else {
+            room?.stop()
+            return stream.endLater(IOError(Int32(written)), self)
+        }
+        let taken = max(0, written)
+        state.value.handedOver += UInt64(taken)
+        if taken == buffer.count {
+            tookAll()
+            stream.delegate?.streamWrote(isAll: true)
+            return
+        }
+        buffer.removeFirst(taken)
+        if taken > 0 { stream.delegate?.streamWrote(isAll: false) }
+        if taken < offered {
+            waitForRoom(stream)
+        } else if !isFull {
+            // There may be room for more, once others have had their turn; a full socket is watched already.
+            awaitTurnsEnd()
+        }
+    }
+
+    private func tookAll() {
+        buffer.giveMemoryBack()
+        guard isFull else { return }
+        isFull = false
+        state.value.isAwaited = false
+        room?.stop()
+    }
+
+    private func waitForRoom(_ stream: ByteStream) {
+        guard !isFull else { return }
+        isFull = true
+        state.value.isAwaited = true
+        if room == nil { room = stream.watchRoom { [weak self] in self?.flush() } }
+        room?.start()
+    }
+}
