@@ -2,9 +2,9 @@
 
 /// A client that ``AsyncIOClients`` keeps, of any kind of I/O.
 public protocol IOClient: AnyObject, Sendable {
-    /// Whether the client's connection has ended for good: the next to ask for the endpoint gets a new client.
+    /// Whether the client takes no command any more: the next to ask for the endpoint gets a new client.
     var hasEnded: Bool { get }
-    /// Ends the client after the commands it has accepted have got their replies.
+    /// Ends the client after the commands it has accepted have got their replies, as long as that does not take too long.
     func close() async
     /// Ends the client at once; what waits fails.
     func shutdown()
@@ -29,8 +29,14 @@ public final class AsyncIOClients: Sendable {
 
     fileprivate struct Entry {
         var client: any IOClient
+        /// Those that were replaced: one that is closing has commands in flight.
+        var former: [Former] = []
         /// Outlives the clients: what an ended one still has in flight counts against the endpoint.
         let limiter: InflightLimiter
+    }
+
+    fileprivate struct Former {
+        weak var client: (any IOClient)?
     }
 
     fileprivate struct State {
@@ -79,6 +85,8 @@ public final class AsyncIOClients: Sendable {
     }
 
     /// Closes every client after the commands it has accepted have got their replies; new ones are refused.
+    ///
+    /// A client waits for its replies as long as its kind does, which is five seconds for Redis.
     public func close() async {
         // Together: none of them waits for the others' last replies before it refuses new commands.
         await withTaskGroup(of: Void.self) { group in
@@ -96,7 +104,7 @@ public final class AsyncIOClients: Sendable {
     private func takeAll() -> [any IOClient] {
         state.withLock { state in
             state.isClosed = true
-            return state.entries.values.map(\.client)
+            return state.entries.values.flatMap { [$0.client] + $0.former.compactMap(\.client) }
         }
     }
 }
@@ -111,9 +119,11 @@ extension AsyncIOClients.State {
         guard !isClosed else {
             throw EndpointError(.clientsClosed, spec.id, "has no client any more: the clients were closed")
         }
-        let limiter = entry?.limiter ?? InflightLimiter(capacity: spec.policy.maxInflight)
+        let limiter = entry?.limiter ?? InflightLimiter(spec.policy)
         let client = try make(spec, limiter)
-        entries[spec.id] = .init(client: client, limiter: limiter)
+        var former = entry?.former.filter { $0.client != nil } ?? []
+        if let replaced = entry?.client { former.append(.init(client: replaced)) }
+        entries[spec.id] = .init(client: client, former: former, limiter: limiter)
         return client
     }
 }

@@ -82,7 +82,7 @@ extension EndpointSpec {
         )
         let times = [
             policy.connectTimeout, policy.commandTimeout ?? .seconds(1),
-            policy.livenessTimeout ?? .seconds(1),
+            policy.livenessTimeout ?? .seconds(1), policy.idleProbeInterval ?? .seconds(1),
         ]
         try require(times.allSatisfy { $0 > .zero }, .invalidPolicy, "has a timeout that is not above zero")
     }

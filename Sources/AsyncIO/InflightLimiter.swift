@@ -1,3 +1,5 @@
+@_spi(Driver) public import UVLoop
+
 /// Who waits for a permit of an ``InflightLimiter``.
 @_spi(Driver) public protocol PermitWaiter: AnyObject {
     /// A permit is free and it is this waiter's turn.
@@ -15,28 +17,47 @@
 
     /// How many permits there are.
     public let capacity: Int
-    /// How many of them are taken.
-    public private(set) var inflight = 0
-    /// The most that were ever taken at once.
-    public private(set) var peakInflight = 0
+    /// What waits for the endpoint.
+    public let backlog: Backlog
 
-    private var line = RingBuffer<any PermitWaiter>()
-    private var isServing = false
-
-    /// Makes a limiter with all its permits free.
-    public init(capacity: Int) {
-        precondition(capacity >= 1, "checked where endpoints are registered")
-        self.capacity = capacity
+    @usableFromInline
+    struct State: ~Copyable {
+        @usableFromInline var inflight = 0
+        @usableFromInline var peakInflight = 0
+        @usableFromInline var line = RingBuffer<any PermitWaiter>()
+        @usableFromInline var isServing = false
     }
 
+    @usableFromInline let state = LoopBound(State())
+
+    /// How many of them are taken.
+    public var inflight: Int { state.value.inflight }
+    /// The most that were ever taken at once.
+    public var peakInflight: Int { state.value.peakInflight }
     /// How many places the line for permits has.
-    public var waiting: Int { line.count }
+    public var waiting: Int { state.value.line.count }
+
+    /// Makes a limiter with all its permits free, for one endpoint.
+    public convenience init(_ policy: EndpointPolicy) {
+        self.init(
+            capacity: policy.maxInflight,
+            mostWaiting: .init(commands: policy.maxWaiting, bytes: policy.maxQueuedBytes)
+        )
+    }
+
+    /// Makes a limiter with all its permits free.
+    public init(capacity: Int, mostWaiting: Backlog.Amount = .init(commands: .max, bytes: .max)) {
+        precondition(capacity >= 1, "checked where endpoints are registered")
+        self.capacity = capacity
+        backlog = Backlog(most: mostWaiting, mostToBeSent: capacity)
+    }
 
     /// Takes a permit if one is free and nobody is waiting for it.
+    @inlinable
     public func tryAcquire() -> Bool {
-        guard inflight < capacity, line.isEmpty else { return false }
-        inflight += 1
-        peakInflight = max(peakInflight, inflight)
+        guard state.value.inflight < capacity, state.value.line.isEmpty else { return false }
+        state.value.inflight += 1
+        if state.value.inflight > state.value.peakInflight { state.value.peakInflight = state.value.inflight }
         return true
     }
 
@@ -44,30 +65,32 @@
     ///
     /// A waiter may stand in it several times.
     public func wait(_ waiter: any PermitWaiter) {
-        line.append(waiter)
+        state.value.line.append(waiter)
         serveLine()
     }
 
     /// Gives a permit back.
+    @inlinable
     public func release() {
-        precondition(inflight > 0, "a permit was released twice")
-        inflight -= 1
-        if !line.isEmpty { serveLine() }
+        precondition(state.value.inflight > 0, "a permit was released twice")
+        state.value.inflight -= 1
+        if !state.value.line.isEmpty { serveLine() }
     }
 
-    private func serveLine() {
+    @usableFromInline
+    func serveLine() {
         // A waiter that releases before it returns is served by the loop that asked it, not deeper in the stack.
-        guard !isServing else { return }
-        isServing = true
-        defer { isServing = false }
-        while inflight < capacity, let waiter = line.popFirst() {
+        guard !state.value.isServing else { return }
+        state.value.isServing = true
+        defer { state.value.isServing = false }
+        while inflight < capacity, let waiter = state.value.line.popFirst() {
             // Counted first: the waiter may send, and even release, before it returns.
-            inflight += 1
+            state.value.inflight += 1
             let taken = inflight
             if waiter.takePermit() {
-                peakInflight = max(peakInflight, taken)
+                state.value.peakInflight = max(peakInflight, taken)
             } else {
-                inflight -= 1
+                state.value.inflight -= 1
             }
         }
     }

@@ -144,6 +144,31 @@ struct AsyncIOClientsTests {
         try refusesAll(io)
     }
 
+    /// One that is closing is replaced at the next call, and has commands in flight.
+    @Test func theEndReachesAlsoThoseThatWereReplaced() async throws {
+        let io = try makeClients()
+        let closing = try io.fake("a")
+        closing.end()
+        #expect(try io.fake("a") !== closing)
+        io.shutdown()
+        #expect(closing.shutdowns == 1)
+        await io.close()
+        #expect(closing.closes == 1)
+    }
+
+    /// Whom nobody else holds is gone.
+    @Test func aReplacedClientIsNotKept() throws {
+        let io = try makeClients()
+        weak var first: FakeClient?
+        do {
+            let client = try io.fake("a")
+            first = client
+            client.end()
+        }
+        _ = try io.fake("a")
+        #expect(first == nil)
+    }
+
     @Test func shutdownReachesEveryClient() throws {
         let io = try makeClients()
         let clients = [try io.fake("a"), try io.fake("b")]

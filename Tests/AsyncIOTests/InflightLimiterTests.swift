@@ -1,4 +1,5 @@
 @_spi(Driver) import AsyncIO
+import TestSupport
 import Testing
 
 /// Permits: as many as there are, first come first served, each given back once.
