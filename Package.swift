@@ -16,6 +16,9 @@ let package = Package(
     products: [
         .library(name: "AsyncRedis", targets: ["AsyncRedis"]),
         .library(name: "RESP", targets: ["RESP"]),
+        // For authors of drivers: what they need beyond the public parts is `@_spi(Driver)`. See docs/NEW_KIND.md.
+        .library(name: "UVLoop", targets: ["UVLoop"]),
+        .library(name: "AsyncIO", targets: ["AsyncIO"]),
     ],
     targets: [
         .systemLibrary(
@@ -24,18 +27,29 @@ let package = Package(
             providers: [.apt(["libuv1-dev"])]
         ),
         .target(name: "RESP", swiftSettings: strict),
-        .target(name: "UVLoop", dependencies: ["CUV"], swiftSettings: strict),
+        .target(
+            name: "UVLoop",
+            dependencies: ["CUV"],
+            swiftSettings: strict + [.enableExperimentalFeature("BuiltinModule")]
+        ),
         .target(name: "AsyncIO", dependencies: ["UVLoop"], swiftSettings: strict),
         .target(name: "AsyncRedis", dependencies: ["RESP", "UVLoop", "AsyncIO"], swiftSettings: strict),
         .executableTarget(name: "resp-dump", dependencies: ["RESP"], swiftSettings: strict),
         .executableTarget(name: "quickstart", dependencies: ["AsyncRedis"], swiftSettings: strict),
+        .executableTarget(
+            name: "soak",
+            dependencies: ["AsyncRedis", "TestSupport"],
+            path: "Tests/Soak",
+            exclude: ["Faults"],
+            swiftSettings: strict
+        ),
         .target(
             name: "TestSupport",
-            dependencies: ["UVLoop"],
+            dependencies: ["UVLoop", "AsyncIO"],
             path: "Tests/TestSupport",
             swiftSettings: strict
         ),
-        .testTarget(name: "RESPTests", dependencies: ["RESP"], swiftSettings: strict),
+        .testTarget(name: "RESPTests", dependencies: ["RESP", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "ResponseDumpTests", dependencies: ["resp-dump"], swiftSettings: strict),
         .testTarget(name: "UVLoopTests", dependencies: ["UVLoop", "TestSupport"], swiftSettings: strict),
         .testTarget(

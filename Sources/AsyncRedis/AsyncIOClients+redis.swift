@@ -32,7 +32,7 @@ extension AsyncIOClients {
     public func redis(_ id: String) throws(RedisError) -> AsyncRedisClient {
         do throws(EndpointError) {
             return try client(id, kind: .redis) { spec, limiter throws(EndpointError) in
-                try AsyncRedisClient(spec, limiter: limiter, loop: loop)
+                try AsyncRedisClient(spec, isOwn: false, limiter: limiter, loop: loop)
             }
         } catch {
             throw RedisError(error)

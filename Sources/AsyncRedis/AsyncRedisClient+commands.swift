@@ -5,46 +5,63 @@ extension AsyncRedisClient {
 
     /// `HGET key field`: the value of a hash's field.
     ///
+    /// - Parameters:
+    ///   - key: the hash's key.
+    ///   - field: the field's name.
+    ///   - timeout: the most time it may take, the wait for its turn included. The endpoint's `commandTimeout` and
+    ///     ``AsyncIO/withIOTimeout(_:_:)`` hold beside it: the earliest wins. So it is with every call here.
     /// - Returns: the value as text, or `nil` if the key or the field does not exist.
     /// - Throws: ``RedisError``: `unexpectedReply` if the value is not UTF-8 (read it as `[UInt8]`), `wrongType` if the key is
     ///   not a hash, and every way a command can end without a reply.
-    public func hget(_ key: String, _ field: String) async throws(RedisError) -> String? {
-        try await perform(RESPTextCommand("HGET", key, field), as: String?.self)
+    public func hget(_ key: String, _ field: String, timeout: Duration? = nil) async throws(RedisError)
+        -> String?
+    {
+        try await perform(RESPTextCommand("HGET", key, field), as: String?.self, timeout: timeout)
     }
 
     /// `HGET key field`, decoded as another type, for example `[UInt8]` for any bytes.
     ///
     /// - Returns: the value, or `nil` if the key or the field does not exist.
-    /// - Throws: ``RedisError``: `unexpectedReply` if the value is not of that type, and as ``hget(_:_:)`` does.
+    /// - Throws: ``RedisError``: `unexpectedReply` if the value is not of that type, and as ``hget(_:_:timeout:)`` does.
     public func hget<Value: RESPDecodable>(
         _ key: String,
         _ field: String,
-        as type: Value.Type
+        as type: Value.Type,
+        timeout: Duration? = nil
     ) async throws(RedisError) -> Value? {
-        try await perform(RESPTextCommand("HGET", key, field), as: Value?.self)
+        try await perform(RESPTextCommand("HGET", key, field), as: Value?.self, timeout: timeout)
     }
 
     /// `HMGET key field …`: the values of several fields of a hash.
     ///
     /// - Returns: one element for each field, in their order, `nil` where the key or the field does not exist.
-    /// - Throws: ``RedisError``: `invalidCommand` without fields, and as ``hget(_:_:)`` does.
-    public func hmget(_ key: String, _ fields: [String]) async throws(RedisError) -> [String?] {
-        try await hmget(key, fields, as: String.self)
+    /// - Throws: ``RedisError``: `invalidCommand` without fields, and as ``hget(_:_:timeout:)`` does.
+    public func hmget(
+        _ key: String,
+        _ fields: [String],
+        timeout: Duration? = nil
+    ) async throws(RedisError) -> [String?] {
+        try await hmget(key, fields, as: String.self, timeout: timeout)
     }
 
     /// `HMGET key field …`, each value decoded as another type.
     ///
     /// - Returns: one element for each field, in their order, `nil` where the key or the field does not exist.
-    /// - Throws: ``RedisError`` as ``hmget(_:_:)`` does; `unexpectedReply` if any value is not of that type.
+    /// - Throws: ``RedisError`` as ``hmget(_:_:timeout:)`` does; `unexpectedReply` if any value is not of that type.
     public func hmget<Value: RESPDecodable>(
         _ key: String,
         _ fields: [String],
-        as type: Value.Type
+        as type: Value.Type,
+        timeout: Duration? = nil
     ) async throws(RedisError) -> [Value?] {
         guard !fields.isEmpty else {
-            throw RedisError(.invalidCommand, .notSent, endpoint: endpoint, "HMGET needs at least one field")
+            throw invalid("HMGET needs at least one field")
         }
-        let values = try await perform(RESPKeyAndList("HMGET", key, fields), as: [Value?].self)
+        let values = try await perform(
+            RESPKeyAndList("HMGET", key, fields),
+            as: [Value?].self,
+            timeout: timeout
+        )
         guard values.count == fields.count else {
             throw RedisError(
                 .unexpectedReply,
@@ -64,26 +81,33 @@ extension AsyncRedisClient {
     ///   - key: the list's key.
     ///   - start: the first place, from 0; negative places count from the end, which is −1.
     ///   - stop: the last place, counted in the same way.
+    ///   - timeout: the most time it may take.
     /// - Returns: the elements as text; `[]` if the key does not exist or no element is in the range.
     /// - Throws: ``RedisError``: `unexpectedReply` if any element is not UTF-8, `wrongType` if the key is not a list, and
     ///   every way a command can end without a reply.
-    public func lrange(_ key: String, _ start: Int, _ stop: Int) async throws(RedisError) -> [String] {
-        try await perform(RESPRangeCommand("LRANGE", key, start, stop), as: [String].self)
+    public func lrange(
+        _ key: String,
+        _ start: Int,
+        _ stop: Int,
+        timeout: Duration? = nil
+    ) async throws(RedisError) -> [String] {
+        try await perform(RESPRangeCommand("LRANGE", key, start, stop), as: [String].self, timeout: timeout)
     }
 
     /// `LRANGE key start stop`, each element decoded as another type.
     ///
-    /// See ``lrange(_:_:_:)``.
+    /// See ``lrange(_:_:_:timeout:)``.
     ///
     /// - Returns: the elements; `[]` if the key does not exist or no element is in the range.
-    /// - Throws: ``RedisError`` as ``lrange(_:_:_:)`` does.
+    /// - Throws: ``RedisError`` as ``lrange(_:_:_:timeout:)`` does.
     public func lrange<Element: RESPDecodable>(
         _ key: String,
         _ start: Int,
         _ stop: Int,
-        as type: Element.Type
+        as type: Element.Type,
+        timeout: Duration? = nil
     ) async throws(RedisError) -> [Element] {
-        try await perform(RESPRangeCommand("LRANGE", key, start, stop), as: [Element].self)
+        try await perform(RESPRangeCommand("LRANGE", key, start, stop), as: [Element].self, timeout: timeout)
     }
 
     // MARK: Any command
@@ -94,13 +118,22 @@ extension AsyncRedisClient {
     /// let reply = try await redis.send("SET", "k", 1, "EX", 60)
     /// ```
     ///
-    /// - Parameter words: the command's name and its arguments: text, bytes or numbers.
+    /// A command that blocks on the server (`BLPOP`, `XREAD BLOCK`, `WAIT` …) holds up everything behind it, and one such
+    /// as `MULTI` or `SELECT` changes what the others on its connection mean: both are for a client that has one
+    /// user (``AsyncIO/EndpointPolicy/isExclusive``). A blocking command has the time it names on top of the
+    /// endpoint's `commandTimeout`.
+    ///
+    /// - Parameters:
+    ///   - words: the command's name and its arguments: text, bytes or numbers.
+    ///   - timeout: the most time it may take.
     /// - Returns: the reply, of whatever shape.
-    /// - Throws: ``RedisError``: the error, if that is the reply; `invalidCommand` without words, and for commands that
-    ///   change how the server answers (`SUBSCRIBE` and its like, `MONITOR`, `HELLO`, `CLIENT REPLY`); and every
-    ///   way a command can end without a reply.
-    public func send(_ words: any RESPEncodable...) async throws(RedisError) -> RESPValue {
-        try await perform(try checked(words), as: RESPValue.self)
+    /// - Throws: ``RedisError``: the error, if that is the reply; `invalidCommand` without words, for a command that is not
+    ///   for a shared client, and for one that is not answered by exactly one reply (`SUBSCRIBE` and its like, `MONITOR`,
+    ///   `HELLO`, `CLIENT REPLY`); and every way a command can end without a reply.
+    public func send(_ words: any RESPEncodable..., timeout: Duration? = nil) async throws(RedisError)
+        -> RESPValue
+    {
+        try await send(RESPWordList(words), as: RESPValue.self, timeout)
     }
 
     /// Any command, by its words, its reply decoded as a type.
@@ -110,52 +143,71 @@ extension AsyncRedisClient {
     /// ```
     ///
     /// - Returns: the decoded reply.
-    /// - Throws: ``RedisError``: `unexpectedReply` if the reply is not of that type, and as ``send(_:)`` does.
+    /// - Throws: ``RedisError``: `unexpectedReply` if the reply is not of that type, and as ``send(_:timeout:)`` does.
     public func send<Value: RESPDecodable>(
         _ words: any RESPEncodable...,
-        as type: Value.Type
+        as type: Value.Type,
+        timeout: Duration? = nil
     ) async throws(RedisError) -> Value {
-        try await perform(try checked(words), as: type)
+        try await send(RESPWordList(words), as: type, timeout)
     }
 
     /// Any command, its words in an array.
     ///
     /// - Returns: the reply, of whatever shape.
-    /// - Throws: ``RedisError`` as ``send(_:)`` does.
-    public func send(words: [any RESPEncodable]) async throws(RedisError) -> RESPValue {
-        try await perform(try checked(words), as: RESPValue.self)
+    /// - Throws: ``RedisError`` as ``send(_:timeout:)`` does.
+    public func send(words: [any RESPEncodable], timeout: Duration? = nil) async throws(RedisError)
+        -> RESPValue
+    {
+        try await send(RESPWordList(words), as: RESPValue.self, timeout)
     }
 
     /// Any command, its words in an array, its reply decoded as a type.
     ///
     /// - Returns: the decoded reply.
-    /// - Throws: ``RedisError`` as ``send(_:as:)`` does.
+    /// - Throws: ``RedisError`` as ``send(_:as:timeout:)`` does.
     public func send<Value: RESPDecodable>(
         words: [any RESPEncodable],
-        as type: Value.Type
+        as type: Value.Type,
+        timeout: Duration? = nil
     ) async throws(RedisError) -> Value {
-        try await perform(try checked(words), as: type)
+        try await send(RESPWordList(words), as: type, timeout)
     }
 
-    /// The command, unless it is one that is not answered by exactly one reply: what came after it would get the wrong one.
-    private func checked(_ words: [any RESPEncodable]) throws(RedisError) -> RESPWordList {
-        let command = RESPWordList(words)
-        switch command.capitals(0) {
-        case "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE",
-            "MONITOR", "SYNC",
-            "PSYNC", "HELLO":
-            throw refused(command.capitals(0))
-        case "CLIENT" where command.capitals(1) == "REPLY":
-            throw refused("CLIENT REPLY")
-        default:
-            return command
+    @inline(__always)
+    private func send<Value: RESPDecodable>(
+        _ command: RESPWordList,
+        as type: Value.Type,
+        _ timeout: Duration?
+    ) async throws(RedisError) -> Value {
+        let effect = command.effect
+        if effect != .none { try check(effect, command) }
+        return try await perform(command, as: type, timeout: timeout, effect: effect)
+    }
+
+    /// Refuses a command whose effect on those behind it is not for this client.
+    private func check(_ effect: CommandEffect, _ command: RESPWordList) throws(RedisError) {
+        let name = command.capitals(0) ?? ""
+        let problem: String
+        switch effect {
+        case .none: return
+        case .blocks:
+            if connection.isExclusive { return }
+            problem = "blocks on the server and would hold up everyone who shares this client"
+        case .changesConnection:
+            if connection.isExclusive { return }
+            problem = "changes the connection for everyone who shares this client"
+        case .breaksMatching:
+            throw invalid(
+                "\(name) changes how a server answers, and replies could not be matched to commands any more"
+            )
         }
+        throw invalid(
+            "\(name) \(problem): make a client of your own with connect(to:), or set the policy's isExclusive"
+        )
     }
 
-    private func refused(_ name: String?) -> RedisError {
-        let message =
-            "\(name ?? "") changes how a server answers, and replies could not be matched to commands any more: "
-            + "it cannot be sent here"
-        return RedisError(.invalidCommand, .notSent, endpoint: endpoint, message)
+    private func invalid(_ message: String) -> RedisError {
+        RedisError(.invalidCommand, .notSent, endpoint: endpoint, message)
     }
 }

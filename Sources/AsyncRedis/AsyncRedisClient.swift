@@ -20,7 +20,9 @@ public final class AsyncRedisClient: Sendable {
     public var endpoint: String { connection.endpoint }
 
     /// Makes a client that begins to connect at once.
-    init(_ spec: EndpointSpec, limiter: InflightLimiter, loop: EventLoop) throws(EndpointError) {
+    ///
+    /// - Parameter isOwn: whether it is made for its caller alone, as far as the policy does not say otherwise.
+    init(_ spec: EndpointSpec, isOwn: Bool, limiter: InflightLimiter, loop: EventLoop) throws(EndpointError) {
         let target: StreamTarget =
             if let path = spec.socketPath { .unix(path: path) } else {
                 .tcp(host: spec.host, port: UInt16(spec.port))
@@ -33,6 +35,12 @@ public final class AsyncRedisClient: Sendable {
             target: target,
             greeting: try RedisGreeting(spec),
             policy: spec.policy,
+            isExclusive: spec.policy.isExclusive ?? isOwn,
+            // Of a client that others share no one task's limit is the connection's.
+            connectDeadline: min(
+                LoopClock.instant(after: spec.policy.connectTimeout),
+                isOwn ? IODeadline.current : .max
+            ),
             limiter: limiter,
             limits: .default
         )
@@ -45,14 +53,16 @@ public final class AsyncRedisClient: Sendable {
 
     // MARK: Connect and close
 
-    /// Connects to a server, logs in and selects the database.
+    /// Connects to a server, logs in and selects the database, within `connectTimeout` and what
+    /// ``AsyncIO/withIOTimeout(_:_:)`` says.
     ///
     /// - Parameters:
     ///   - url: `redis://[user[:password]@]host[:port][/db]`, or `unix:///path/to.sock[?db=N]`. User, password, host and path may be
     ///     percent-encoded. `rediss://` is refused: TLS is not built in yet.
     ///   - loop: the loop the client lives on.
     ///   - policy: its limits and times.
-    /// - Returns: a client whose connection stands.
+    /// - Returns: a client whose connection stands. It is its caller's own: commands that block on the server or change the
+    ///   connection may be sent on it, unless the policy says otherwise.
     /// - Throws: ``RedisError``, always *notSent*: `invalidURL`, `invalidEndpoint`, `resolveFailed`, `connectFailed`,
     ///   `connectTimedOut`, `handshakeFailed`, `protocolViolation`, `connectionLost`, `cancelled`, `loopShutDown`.
     public static func connect(
@@ -65,7 +75,8 @@ public final class AsyncRedisClient: Sendable {
         do throws(EndpointError) {
             client = try AsyncRedisClient(
                 spec,
-                limiter: InflightLimiter(capacity: spec.policy.maxInflight),
+                isOwn: true,
+                limiter: InflightLimiter(spec.policy),
                 loop: loop
             )
         } catch {
@@ -98,11 +109,13 @@ public final class AsyncRedisClient: Sendable {
 
     /// Closes the client: new commands are refused at once, those accepted get their replies, then the socket is closed.
     ///
-    /// It returns when the connection has ended; also if it had ended before.
+    /// It returns when the connection has ended; also if it had ended before. Cancelling the caller does not shorten it.
     ///
-    /// - Parameter timeout: how long replies are waited for. What has no reply by then fails.
+    /// - Parameter timeout: how long replies are waited for. What has no reply by then fails with `clientClosed`, *notSent*
+    ///   or *indeterminate*.
     public func close(timeout: Duration) async {
         let deadline = LoopClock.instant(after: timeout)
+        connection.inbox.close(.closed(endpoint))
         await SuspendedTask<Void>.suspend { task in
             core.runOrPost { [connection] in connection.close(deadline: deadline) { task.resume(()) } }
         }
@@ -126,23 +139,20 @@ public final class AsyncRedisClient: Sendable {
     // MARK: One command
 
     /// Sends a command and decodes its reply.
+    ///
+    /// - Parameters:
+    ///   - command: made where it is written, so that a task keeps none of it while it waits.
+    ///   - timeout: the most time it may take; the endpoint's and the task's own limits hold beside it.
+    ///   - effect: what it does to those behind it; whether it may be sent here has been checked.
     @inline(__always)
     func perform<Value: RESPDecodable>(
-        _ command: some RESPCommand,
-        as type: Value.Type
+        _ command: @autoclosure () -> some RESPCommand,
+        as type: Value.Type,
+        timeout: Duration?,
+        effect: CommandEffect = .none
     ) async throws(RedisError) -> Value {
-        let byteCount: Int
-        do throws(RESPEncodingError) {
-            byteCount = try command.byteCount(connection.limits)
-        } catch {
-            throw RedisError(error, endpoint: endpoint)
-        }
         let end = await CommandWaiter.suspend { waiter in
-            if core.isOnLoop {
-                connection.submit(command, byteCount: byteCount, waiter)
-            } else {
-                submitFromElsewhere(command, byteCount, waiter)
-            }
+            submit(command(), timeout, effect, waiter)
         }
         connection.hasBeenResumed()
         switch end {
@@ -151,13 +161,51 @@ public final class AsyncRedisClient: Sendable {
         }
     }
 
-    private func submitFromElsewhere(_ command: some RESPCommand, _ byteCount: Int, _ waiter: CommandWaiter) {
-        let deadline = connection.deadlineOfNewCommand
-        switch connection.inbox.submit(command, byteCount: byteCount, deadline: deadline, waiter) {
+    /// Hands a command in.
+    ///
+    /// In a function of its own what it works with is on the stack, instead of in the memory that each waiting task keeps.
+    @inline(never)
+    private func submit(
+        _ command: some RESPCommand,
+        _ timeout: Duration?,
+        _ effect: CommandEffect,
+        _ waiter: CommandWaiter
+    ) {
+        let byteCount: Int
+        do throws(RESPEncodingError) {
+            byteCount = try command.byteCount(connection.limits)
+        } catch {
+            return waiter.resume(.failure(RedisError(error, endpoint: endpoint)))
+        }
+        let isOnLoop = core.isOnLoop
+        let request = RedisConnection.Request(
+            byteCount: byteCount,
+            deadline: connection.deadline(
+                timeout,
+                effect.blockingTime,
+                IODeadline.current,
+                isOnLoop: isOnLoop
+            ),
+            blockingTime: effect.blockingTime,
+            changesConnection: effect == .changesConnection
+        )
+        if isOnLoop {
+            connection.submit(command, request, waiter)
+        } else {
+            submitFromElsewhere(command, request, waiter)
+        }
+    }
+
+    private func submitFromElsewhere(
+        _ command: some RESPCommand,
+        _ request: RedisConnection.Request,
+        _ waiter: CommandWaiter
+    ) {
+        switch connection.inbox.submit(command, request, waiter) {
         case .accepted: break
-        case .first: core.post { [connection] in connection.takeInbox() }
-        case .tooMany: waiter.resume(.failure(connection.error(for: .tooManyWaiting)))
-        case .tooManyBytes: waiter.resume(.failure(connection.error(for: .tooManyBytes)))
+        case .first: core.post { [connection] in connection.takeArrivals() }
+        case .tooMany: waiter.resume(.failure(connection.failure(of: .tooManyWaiting)))
+        case .tooManyBytes: waiter.resume(.failure(connection.failure(of: .tooManyBytes)))
         case .refused(let error): waiter.resume(.failure(error))
         }
     }

@@ -31,8 +31,11 @@ struct Reply {
 
     /// Decodes the reply, or throws the error that it is.
     @inline(__always)
-    func decode<Value: RESPDecodable>(_ type: Value.Type, endpoint: String) throws(RedisError) -> Value {
-        if isError { throw RedisError(serverMessage: errorMessage, endpoint: endpoint) }
+    func decode<Value: RESPDecodable>(
+        _ type: Value.Type,
+        endpoint: @autoclosure () -> String
+    ) throws(RedisError) -> Value {
+        if isError { throw RedisError(serverMessage: errorMessage, endpoint: endpoint()) }
         do throws(RESPDecodingError) {
             return try buffer.withBytes(range) { bytes throws(RESPDecodingError) in
                 var reader = RESPReader(bytes)
@@ -43,7 +46,32 @@ struct Reply {
                 return value
             }
         } catch {
-            throw RedisError(error, endpoint: endpoint)
+            throw RedisError(error, endpoint: endpoint())
         }
+    }
+}
+
+extension ConnectionStateMachine.Request {
+    /// Whether the command has more bytes than are gathered with those of others.
+    @inline(__always)
+    var isLarge: Bool { byteCount >= OutputQueue.minLargeBytes }
+}
+
+extension OutputQueue {
+    /// Appends a command; of a list of words the large ones are kept and not copied.
+    func append(_ command: some RESPCommand, _ byteCount: Int) {
+        guard byteCount >= Self.minLargeBytes else {
+            return append(byteCount) { command.encode(into: &$0) }
+        }
+        command.encode(
+            byteCount: byteCount,
+            gather: { append($0, $1) },
+            keep: { word in
+                switch word {
+                case .bytes(let bytes): append(large: bytes)
+                case .text(let text): append(large: text)
+                }
+            }
+        )
     }
 }

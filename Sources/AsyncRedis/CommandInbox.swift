@@ -1,3 +1,4 @@
+@_spi(Driver) import AsyncIO
 import RESP
 @_spi(Driver) import UVLoop
 
@@ -7,10 +8,9 @@ import RESP
 final class CommandInbox: Sendable {
     struct Entry {
         let waiter: CommandWaiter
-        let byteCount: Int
-        let deadline: UInt64
+        let request: RedisConnection.Request
         /// The command's bytes, if they are too many to be copied under the lock.
-        let own: WriteBuffer?
+        let own: OutputQueue?
     }
 
     /// Commands in the order they came, with the bytes of the small ones one after the other.
@@ -20,6 +20,12 @@ final class CommandInbox: Sendable {
         var bytes = WriteBuffer()
         /// The bytes of all entries.
         var byteCount = 0
+
+        fileprivate mutating func take(_ entry: Entry) -> Submission {
+            byteCount += entry.request.byteCount
+            entries.append(entry)
+            return entries.count == 1 ? .first : .accepted
+        }
     }
 
     private struct State {
@@ -28,19 +34,12 @@ final class CommandInbox: Sendable {
         var closed: RedisError?
     }
 
-    /// A command larger than this is encoded before the lock is taken.
-    private static let maxBytesUnderLock = 16 * 1024
-
-    private let maxEntries: Int
-    private let maxBytes: Int
+    private let backlog: Backlog
     private let state = Locked(State())
 
-    /// - Parameters:
-    ///   - maxEntries: how many commands may be in a batch.
-    ///   - maxBytes: how many bytes they may have; one command alone always may.
-    init(maxEntries: Int, maxBytes: Int) {
-        self.maxEntries = maxEntries
-        self.maxBytes = maxBytes
+    /// - Parameter backlog: what waits for the endpoint, where commands that come in here are counted.
+    init(_ backlog: Backlog) {
+        self.backlog = backlog
     }
 
     enum Submission {
@@ -53,32 +52,46 @@ final class CommandInbox: Sendable {
         case refused(RedisError)
     }
 
-    /// Encodes a command of `byteCount` bytes into the batch.
+    /// Encodes a command into the batch.
     ///
     /// If it is not accepted, nothing has been kept, and the waiter is the caller's.
     func submit(
         _ command: some RESPCommand,
-        byteCount: Int,
-        deadline: UInt64,
+        _ request: RedisConnection.Request,
         _ waiter: CommandWaiter
     ) -> Submission {
-        var own: WriteBuffer?
-        if byteCount > Self.maxBytesUnderLock {
-            let buffer = WriteBuffer()
-            buffer.append(byteCount) { command.encode(into: &$0) }
-            own = buffer
-        }
-        let entry = Entry(waiter: waiter, byteCount: byteCount, deadline: deadline, own: own)
+        if request.isLarge { return submitLarge(command, request, waiter) }
         return state.withLock { state in
-            if let closed = state.closed { return .refused(closed) }
-            guard state.batch.entries.count < maxEntries else { return .tooMany }
-            guard state.batch.byteCount == 0 || state.batch.byteCount + byteCount <= maxBytes else {
-                return .tooManyBytes
+            if let obstacle = obstacle(request, state) { return obstacle }
+            state.batch.bytes.append(request.byteCount) { command.encode(into: &$0) }
+            return state.batch.take(Entry(waiter: waiter, request: request, own: nil))
+        }
+    }
+
+    private func submitLarge(
+        _ command: some RESPCommand,
+        _ request: RedisConnection.Request,
+        _ waiter: CommandWaiter
+    ) -> Submission {
+        if let obstacle = state.withLock({ obstacle(request, $0) }) { return obstacle }
+        let own = OutputQueue()
+        own.append(command, request.byteCount)
+        return state.withLock { state in
+            guard let closed = state.closed else {
+                return state.batch.take(Entry(waiter: waiter, request: request, own: own))
             }
-            if entry.own == nil { state.batch.bytes.append(byteCount) { command.encode(into: &$0) } }
-            state.batch.byteCount += byteCount
-            state.batch.entries.append(entry)
-            return state.batch.entries.count == 1 ? .first : .accepted
+            backlog.giveBack(bytes: request.byteCount)
+            return .refused(closed)
+        }
+    }
+
+    /// What keeps a command out; if nothing does, there is room for it now.
+    private func obstacle(_ request: RedisConnection.Request, _ state: State) -> Submission? {
+        if let closed = state.closed { return .refused(closed) }
+        return switch backlog.reserve(bytes: request.byteCount) {
+        case nil: nil
+        case .commands: .tooMany
+        case .bytes: .tooManyBytes
         }
     }
 
@@ -101,7 +114,7 @@ final class CommandInbox: Sendable {
         batch.entries.removeAll(keepingCapacity: batch.entries.capacity <= 4096)
         batch.bytes.clear()
         batch.byteCount = 0
-        state.withLock { $0.spare = batch }
+        state.withLock { if $0.closed == nil { $0.spare = batch } }
     }
 
     /// Refuses every further command with `error`.

@@ -1,15 +1,20 @@
 @_spi(Driver) import AsyncIO
+@_spi(Driver) import struct UVLoop.RingBuffer
 
 /// Everything a connection decides: what may be sent, whose reply this is, how each command ends.
 ///
 /// It takes events and returns what to do; it does no I/O, resumes nobody and reads no clock. `Waiter` stands for whoever
-/// waits for a command's end; in the client that is a suspended task, in tests a number.
+/// waits for a command's end; in the client that is a suspended task, in tests a number. Instants and durations are in
+/// nanoseconds, on the loop's clock; `UInt64.max` stands for never and for ever.
+///
+/// Each command on the wire holds one permit of the endpoint's limiter, from `submit` or `promoteNext`, which are told of
+/// it, to `replyReceived`, `expire` or `end`, which say when it is free.
 struct ConnectionStateMachine<Waiter>: ~Copyable {
-    enum Phase {
+    enum Phase: Hashable {
         /// The stream is being connected.
         case connecting
-        /// The greeting has been sent; so many replies to it are to come.
-        case greeting(repliesLeft: Int)
+        /// The greeting is under way; so many of its commands have been answered.
+        case greeting(answered: Int)
         /// Commands are sent and answered.
         case ready
         /// No command is accepted any more; those accepted go on.
@@ -17,70 +22,123 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
         case closed
     }
 
+    /// What is known of a command before it is accepted.
+    struct Request {
+        let byteCount: Int
+        /// When it has to be over.
+        let deadline: UInt64
+        /// How long the server may hold its reply back on purpose, as for `BLPOP`.
+        var blockingTime: UInt64 = 0
+        /// Whether commands after it may mean something else, as after `MULTI`.
+        var changesConnection = false
+    }
+
     /// A command that has been accepted.
     struct Slot {
         /// Nil once its end has been told: a tombstone that keeps its place in the order of replies.
         var waiter: Waiter?
         let byteCount: Int
-        /// On the loop's clock, in nanoseconds; `UInt64.max` for none.
         let deadline: UInt64
+        let blockingTime: UInt64
         /// Where its first byte stands among all bytes given to the stream, once it has been.
-        var position: UInt64 = 0
+        var position: UInt64
+
+        @inline(__always)
+        init(_ waiter: Waiter?, _ request: Request, position: UInt64) {
+            self.waiter = waiter
+            byteCount = request.byteCount
+            deadline = request.deadline
+            blockingTime = request.blockingTime
+            self.position = position
+        }
+
+        /// Where its last byte ends among them.
+        @inline(__always)
+        var end: UInt64 { position + UInt64(byteCount) }
     }
 
-    /// Why a command is not accepted.
-    enum Refusal: Hashable {
-        case closed
-        case tooManyWaiting
-        case tooManyBytes
+    /// What the stream says of its output.
+    struct Output {
+        /// How many bytes it has been given.
+        let accepted: UInt64
+        /// How many of them the kernel has taken.
+        let handedOver: UInt64
     }
 
-    /// What a connection may hold and how long it may take; instants are on the loop's clock, in nanoseconds.
+    /// What may wait for the endpoint, and how long the connection and its commands may take.
     struct Settings {
         var maxWaiting: Int
         var maxQueuedBytes: Int
-        /// How long no byte may come while replies are due; nil for no limit.
-        var liveness: UInt64?
+        /// How long a command may take.
+        var commandTimeout: UInt64 = .max
+        /// How long no byte may come while replies are due.
+        var liveness: UInt64 = .max
+        /// How long an idle connection is left alone before it is probed.
+        var idleProbe: UInt64 = .max
+        /// So many commands that ended while they waited are kept among those that wait, or as many as live there, and so
+        /// many of their bytes, or as many as living ones have.
+        var maxTombstones = Backlog.Amount(commands: 64, bytes: 64 * 1024)
         /// When the connection has to stand.
         var connectDeadline: UInt64 = .max
     }
 
-    private let settings: Settings
+    let settings: Settings
 
-    private(set) var phase = Phase.connecting
-    private var greetingCommands = 0
+    var phase = Phase.connecting
+    /// Where each command of the greeting ends among the bytes given to the stream.
+    var greetingEnds: [UInt64] = []
     /// A close was asked for before the connection stood; what was accepted is still to be sent.
-    private var isCloseRequested = false
+    var isCloseRequested = false
     /// When a close that drains has to be over.
-    private var closeDeadline = UInt64.max
+    var closeDeadline = UInt64.max
+    /// When bytes last came; 0 if none ever have.
+    var readAt: UInt64 = 0
     /// When something last showed that the server is alive, or nothing was expected of it.
-    private var progressAt: UInt64 = 0
+    var progressAt: UInt64 = 0
     /// It has been silent for too long; the verdict falls if nothing has come by the next tick.
-    private var isSuspected = false
+    var isSuspected = false
+    /// A reply to a command, or to the greeting, has come.
+    var hasBeenAnswered = false
+    /// A command of the connection's own could come between others that belong together.
+    var mayProbe = true
 
     /// Commands given to the stream, in the order of their replies.
-    ///
-    /// Each holds a permit.
-    private var wire = RingBuffer<Slot>()
+    var wire = RingBuffer<Slot>()
+    /// The earliest deadline of commands that the kernel has not taken, or an earlier instant.
+    var earliestUnsent = UInt64.max
     /// Commands that wait for the connection or for a permit, in the order they came.
-    private var waiting = RingBuffer<Slot>()
+    var waiting = RingBuffer<Slot>()
     /// The bytes of the commands in `waiting`, without tombstones.
-    private var waitingBytes = 0
-    /// How many in `waiting` are tombstones.
-    private var waitingTombstones = 0
-    private var wireSweep = Sweep()
-    private var waitingSweep = Sweep()
+    var waitingBytes = 0
+    /// How many places in the limiter's line are for commands that wait here.
+    var placesInLine = 0
+    /// What the endpoint's backlog has been told of this connection.
+    var toldBacklog = Backlog.Amount()
+    /// Whether the next tick is a tick's length away at most.
+    var isTicking = false
+    /// How many in `waiting` are tombstones, and the bytes that are kept of them.
+    var waitingTombstones = 0
+    var tombstoneBytes = 0
+    var wireSweep = Sweep()
+    var waitingSweep = Sweep()
 
     init(_ settings: Settings) {
         self.settings = settings
     }
 
-    /// How many commands wait for their reply, tombstones included.
+    /// How many commands wait for their reply, tombstones included: so many permits are held.
     var inflight: Int { wire.count }
     /// How many commands wait to be sent.
     var waitingCount: Int { waiting.count - waitingTombstones }
     /// Whether nothing is to come any more.
-    var isIdle: Bool { wire.isEmpty && waiting.isEmpty }
+    var isIdle: Bool { wire.isEmpty && waitingCount == 0 }
+
+    /// Whether the connection has ended.
+    @inline(__always)
+    var isOver: Bool {
+        if case .closed = phase { return true }
+        return false
+    }
 
     // MARK: Commands in
 
@@ -91,55 +149,132 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
         return false
     }
 
-    /// Decides whether a command may come in.
+    /// Why a command is not accepted.
+    enum Refusal: Hashable {
+        case closed
+        case tooManyWaiting
+        case tooManyBytes
+    }
+
+    enum Admission {
+        /// Give its bytes to the stream now. It is on the wire, and keeps the permit.
+        case send
+        /// Keep its bytes behind those of the commands that wait.
+        case hold
+        /// It is not accepted; the permit, if it has one, is free.
+        case refuse(Refusal)
+        /// It has ended before it was accepted; the permit, if it has one, is free.
+        case end(Ended)
+    }
+
+    /// A command asks to come in.
     ///
     /// - Parameters:
-    ///   - byteCount: its size.
-    ///   - hasPermit: whether it would be sent at once.
-    ///   - unsentBytes: what the stream holds that has not been handed to the socket.
+    ///   - waiter: who waits for its end.
+    ///   - request: what it is.
+    ///   - isCancelled: whether its task is.
+    ///   - hasPermit: whether it holds one, having been allowed to ask.
+    ///   - backlog: what waits for the endpoint in front of it.
+    ///   - output: the stream's, before this command.
+    ///   - now: the time.
     @inline(__always)
-    func refusal(byteCount: Int, hasPermit: Bool, unsentBytes: Int) -> Refusal? {
+    mutating func submit(
+        _ waiter: Waiter,
+        _ request: Request,
+        isCancelled: Bool,
+        hasPermit: Bool,
+        backlog: Backlog.Amount,
+        output: Output,
+        now: UInt64
+    ) -> Admission {
+        if isCancelled || request.deadline <= now {
+            return .end(endedBeforeAccepted(waiter, isCancelled ? .cancelled : .deadlineExceeded))
+        }
+        if let refusal = refusal(request, hasPermit: hasPermit, backlog) { return .refuse(refusal) }
+        if request.changesConnection { mayProbe = false }
+        if hasPermit {
+            sent(waiter, request, position: output.accepted, now: now)
+            return .send
+        }
+        queue(waiter, request)
+        return .hold
+    }
+
+    @inline(__always)
+    private func refusal(_ request: Request, hasPermit: Bool, _ backlog: Backlog.Amount) -> Refusal? {
         switch phase {
         case .closing, .closed: return .closed
         case .connecting, .greeting: if isCloseRequested { return .closed }
         case .ready: break
         }
-        if !hasPermit, waitingCount >= settings.maxWaiting { return .tooManyWaiting }
-        let queued = unsentBytes + waitingBytes
-        if queued > 0, queued + byteCount > settings.maxQueuedBytes { return .tooManyBytes }
-        return nil
+        if !hasPermit, backlog.commands >= settings.maxWaiting { return .tooManyWaiting }
+        let isRoomy = backlog.hasRoom(forBytes: request.byteCount, atMost: settings.maxQueuedBytes)
+        return isRoomy ? nil : .tooManyBytes
     }
 
-    /// A command with a permit was given to the stream at `position`.
     @inline(__always)
-    mutating func sent(_ waiter: Waiter, byteCount: Int, deadline: UInt64, position: UInt64, now: UInt64) {
-        if wire.isEmpty { progressed(now) }
-        wire.append(Slot(waiter: waiter, byteCount: byteCount, deadline: deadline, position: position))
+    private mutating func sent(_ waiter: Waiter?, _ request: Request, position: UInt64, now: UInt64) {
+        joinWire(Slot(waiter, request, position: position), now)
     }
 
-    /// A command was encoded and waits.
-    mutating func queued(_ waiter: Waiter, byteCount: Int, deadline: UInt64) {
-        waiting.append(Slot(waiter: waiter, byteCount: byteCount, deadline: deadline))
-        waitingBytes += byteCount
+    @inline(__always)
+    private mutating func joinWire(_ slot: Slot, _ now: UInt64) {
+        if wire.isEmpty { expectNothingBefore(now) }
+        if slot.deadline < earliestUnsent { earliestUnsent = slot.deadline }
+        wire.append(slot)
+    }
+
+    private mutating func queue(_ waiter: Waiter, _ request: Request) {
+        waiting.append(Slot(waiter, request, position: 0))
+        waitingBytes += request.byteCount
+    }
+
+    /// A probe was given to the stream, which nobody waits for; it holds a permit.
+    mutating func probeSent(byteCount: Int, position: UInt64, now: UInt64) {
+        sent(nil, Request(byteCount: byteCount, deadline: .max), position: position, now: now)
+    }
+
+    /// What waits here has changed by so much since the endpoint's backlog was told last; it is to be told now.
+    @inline(__always)
+    mutating func backlogChange(_ output: Output) -> Backlog.Amount {
+        let (commands, bytes) = (waitingCount, Int(output.accepted - output.handedOver) + waitingBytes)
+        let change = Backlog.Amount(
+            commands: commands - toldBacklog.commands,
+            bytes: bytes - toldBacklog.bytes
+        )
+        toldBacklog = Backlog.Amount(commands: commands, bytes: bytes)
+        return change
     }
 
     // MARK: Waiting commands out
+
+    /// Whether one more place in the limiter's line is to be taken: each command that waits has one.
+    ///
+    /// The place of a command that ended while it waited serves the next one.
+    mutating func takesPlaceInLine() -> Bool {
+        guard mayPromote, placesInLine < waitingCount else { return false }
+        placesInLine += 1
+        return true
+    }
+
+    /// It is this connection's turn in the limiter's line.
+    mutating func turnInLineCame() { placesInLine -= 1 }
 
     enum NextWaiting {
         /// These bytes at the head belong to nobody any more: drop them and ask again.
         case skip(byteCount: Int)
         /// The first command ends unsent: tell it, drop its bytes and ask again.
-        case end(Waiter, EarlyEnd, byteCount: Int)
-        /// The first command goes out with these bytes; it is on the wire now.
+        case end(Ended, byteCount: Int)
+        /// The first command goes out with these bytes; it is on the wire now, and keeps the permit.
         case send(byteCount: Int)
-        /// Nobody waits, or nothing may be sent.
+        /// Nobody waits, or nothing may be sent; the permit is free.
         case none
     }
 
     /// Whether the next in line may be sent, given a permit.
     var mayPromote: Bool {
         switch phase {
-        case .ready, .closing: !waiting.isEmpty
+        case .ready, .closing: waitingCount > 0
         case .connecting, .greeting, .closed: false
         }
     }
@@ -149,303 +284,50 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
     /// The caller holds a permit for it.
     mutating func promoteNext(position: UInt64, now: UInt64, isCancelled: (Waiter) -> Bool) -> NextWaiting {
         guard mayPromote, var slot = waiting.popFirst() else { return .none }
-        waitingSweep.departed(1)
+        waitingSweep.departed()
         guard let waiter = slot.waiter else {
             waitingTombstones -= 1
+            tombstoneBytes -= slot.byteCount
             return .skip(byteCount: slot.byteCount)
         }
         waitingBytes -= slot.byteCount
-        if isCancelled(waiter) { return .end(waiter, .cancelled, byteCount: slot.byteCount) }
-        if slot.deadline <= now { return .end(waiter, .deadlineExceeded, byteCount: slot.byteCount) }
+        if let reason = reasonToEnd(waiter, slot.deadline, now, isCancelled) {
+            let ended = Ended(
+                waiter: waiter,
+                reason: reason,
+                outcome: .notSent,
+                phase: .waitingForPermit,
+                commandsAhead: wire.count
+            )
+            return .end(ended, byteCount: slot.byteCount)
+        }
         slot.position = position
-        if wire.isEmpty { progressed(now) }
-        wire.append(slot)
+        joinWire(slot, now)
         return .send(byteCount: slot.byteCount)
     }
 
     // MARK: Connecting
 
-    /// The stream is connected, and a greeting of `greetingCommands` commands goes out first.
+    /// The stream is connected, and a greeting goes out first, of commands of these sizes.
     ///
     /// - Returns: whether commands may be sent now.
-    mutating func connected(greetingCommands: Int, now: UInt64) -> Bool {
+    mutating func connected(greeting sizes: [Int], now: UInt64) -> Bool {
         guard case .connecting = phase else { return false }
-        progressed(now)
-        if greetingCommands > 0 {
-            self.greetingCommands = greetingCommands
-            phase = .greeting(repliesLeft: greetingCommands)
+        expectNothingBefore(now)
+        var end: UInt64 = 0
+        for size in sizes {
+            end += UInt64(size)
+            greetingEnds.append(end)
+        }
+        guard sizes.isEmpty else {
+            phase = .greeting(answered: 0)
             return false
         }
         becomeReady()
         return true
     }
 
-    private mutating func becomeReady() {
+    mutating func becomeReady() {
         phase = isCloseRequested ? .closing : .ready
-    }
-
-    // MARK: Time
-
-    /// Bytes have come, or nothing was expected until now.
-    @inline(__always)
-    mutating func progressed(_ now: UInt64) {
-        progressAt = now
-        isSuspected = false
-    }
-
-    enum Verdict: Hashable {
-        case goOn
-        /// Nothing has a time limit now: no tick is needed until the next command.
-        case rest
-        case end(TimeOut)
-    }
-
-    /// What ran out of time.
-    enum TimeOut: Hashable {
-        case connect, close, liveness
-    }
-
-    /// Looks at the connection's own time limits, now and again.
-    mutating func tick(_ now: UInt64) -> Verdict {
-        switch phase {
-        case .closed: return .rest
-        case .connecting, .greeting: if settings.connectDeadline <= now { return .end(.connect) }
-        case .ready, .closing: break
-        }
-        if closeDeadline <= now { return .end(.close) }
-        if !wire.isEmpty, let liveness = settings.liveness, now > progressAt, now - progressAt > liveness {
-            // The process itself may have been stopped: look at the socket once more before the verdict.
-            if isSuspected { return .end(.liveness) }
-            isSuspected = true
-        }
-        switch phase {
-        case .ready, .closed: return isIdle ? .rest : .goOn
-        case .connecting, .greeting, .closing: return .goOn
-        }
-    }
-
-    // MARK: Replies
-
-    enum ReplyAction {
-        /// The greeting goes on.
-        case greetingReply
-        /// The greeting is done; commands may be sent now.
-        case greetingDone
-        /// The server refused this command of the greeting, counted from 0.
-        case greetingRefused(Int)
-        /// It answers this command. Its permit is free.
-        case deliver(Waiter)
-        /// It answers a command that nobody waits for any more. Its permit is free.
-        case discard
-        /// Nobody asked: the connection has to end.
-        case unsolicited
-    }
-
-    /// A complete reply has come.
-    ///
-    /// - Parameters:
-    ///   - isError: whether it is an error reply.
-    ///   - bytesHandedOver: how many bytes have been handed to the socket: a reply to what has not left is not one.
-    @inline(__always)
-    mutating func replyReceived(isError: Bool, bytesHandedOver: UInt64) -> ReplyAction {
-        switch phase {
-        case .ready, .closing:
-            guard let slot = wire.first, slot.position < bytesHandedOver, let slot = wire.popFirst() else {
-                return .unsolicited
-            }
-            wireSweep.departed(1)
-            if let waiter = slot.waiter { return .deliver(waiter) }
-            return .discard
-        case .greeting(let repliesLeft):
-            if isError { return .greetingRefused(greetingCommands - repliesLeft) }
-            guard repliesLeft == 1 else {
-                phase = .greeting(repliesLeft: repliesLeft - 1)
-                return .greetingReply
-            }
-            becomeReady()
-            return .greetingDone
-        case .connecting, .closed:
-            return .unsolicited
-        }
-    }
-
-    // MARK: Early ends
-
-    /// How a command ends before its reply.
-    enum EarlyEnd: Hashable {
-        case cancelled
-        case deadlineExceeded
-    }
-
-    /// Commands that ended before their replies, and what is to be done for them.
-    struct Expiry {
-        struct Ended {
-            let waiter: Waiter
-            let end: EarlyEnd
-            let outcome: RedisError.Outcome
-        }
-
-        var ended: [Ended] = []
-        /// Where bytes stand in the stream that have not been handed over, and must not be; in ascending order.
-        var takeBack: [Range<UInt64>] = []
-        /// How many permits the commands of those bytes set free.
-        var permitsFreed: Int { takeBack.count }
-        /// Where bytes that belong to nobody stand among those that wait, from the first; in ascending order.
-        var dropWaiting: [Range<Int>] = []
-    }
-
-    /// Ends commands whose deadline has passed or whose task is cancelled.
-    ///
-    /// A command that waits is never sent then. One that was handed to the socket keeps its place and its permit. One in
-    /// between leaves the wire whole.
-    ///
-    /// - Parameter limit: how many commands to look at on the wire, and how many of those that wait. The next call goes on
-    ///   where this one stopped, so that a long queue costs each call no more than a short one.
-    mutating func expire(
-        now: UInt64,
-        bytesHandedOver: UInt64,
-        atMost limit: Int = .max,
-        isCancelled: (Waiter) -> Bool
-    ) -> Expiry {
-        func end(of slot: Slot) -> (Waiter, EarlyEnd)? {
-            guard let waiter = slot.waiter else { return nil }
-            if isCancelled(waiter) { return (waiter, .cancelled) }
-            return slot.deadline <= now ? (waiter, .deadlineExceeded) : nil
-        }
-
-        var expiry = Expiry()
-        let swept = wireSweep.next(limit, of: wire.count)
-        for index in swept {
-            let slot = wire[index]
-            guard let (waiter, reason) = end(of: slot) else { continue }
-            if slot.position < bytesHandedOver {
-                wire[index].waiter = nil
-                expiry.ended.append(.init(waiter: waiter, end: reason, outcome: .indeterminate))
-            } else {
-                expiry.ended.append(.init(waiter: waiter, end: reason, outcome: .notSent))
-                expiry.takeBack.append(slot.position..<(slot.position + UInt64(slot.byteCount)))
-            }
-        }
-        takeFromWire(expiry.takeBack, from: swept.lowerBound)
-
-        for index in waitingSweep.next(limit, of: waiting.count) {
-            guard let (waiter, reason) = end(of: waiting[index]) else { continue }
-            waiting[index].waiter = nil
-            waitingTombstones += 1
-            waitingBytes -= waiting[index].byteCount
-            expiry.ended.append(.init(waiter: waiter, end: reason, outcome: .notSent))
-        }
-        if waitingTombstones > 64, waitingTombstones > waiting.count / 2 {
-            expiry.dropWaiting = dropTombstones()
-        }
-        return expiry
-    }
-
-    /// Takes the commands at these positions off the wire, in one pass; the ones behind them move up.
-    private mutating func takeFromWire(_ ranges: [Range<UInt64>], from start: Int) {
-        guard !ranges.isEmpty else { return }
-        var next = 0
-        var removed: UInt64 = 0
-        wire.removeAll(from: start) { slot in
-            if next < ranges.count, slot.position == ranges[next].lowerBound {
-                removed += UInt64(ranges[next].count)
-                next += 1
-                return true
-            }
-            slot.position -= removed
-            return false
-        }
-        wireSweep.removed(ranges.count)
-    }
-
-    /// Takes all tombstones out of `waiting`.
-    ///
-    /// - Returns: where their bytes stand.
-    private mutating func dropTombstones() -> [Range<Int>] {
-        var ranges: [Range<Int>] = []
-        var offset = 0
-        waiting.removeAll(from: 0) { slot in
-            let bytes = offset..<(offset + slot.byteCount)
-            offset = bytes.upperBound
-            guard slot.waiter == nil else { return false }
-            ranges.append(bytes)
-            return true
-        }
-        waitingTombstones = 0
-        waitingSweep = Sweep()
-        return ranges
-    }
-
-    /// Goes round a queue in pieces, while elements leave at its head.
-    private struct Sweep {
-        /// How many elements have left.
-        private var gone = 0
-        /// Where the next piece begins, counted from the first element there ever was.
-        private var cursor = 0
-
-        /// Elements left at the head.
-        mutating func departed(_ count: Int) { gone &+= count }
-
-        /// Elements of the last piece were taken out.
-        mutating func removed(_ count: Int) { cursor &-= count }
-
-        mutating func next(_ limit: Int, of count: Int) -> Range<Int> {
-            var start = max(0, cursor &- gone)
-            if start >= count { start = 0 }
-            let end = start + min(limit, count - start)
-            cursor = gone &+ end
-            return start..<end
-        }
-    }
-
-    // MARK: The end
-
-    enum CloseAction {
-        /// Nothing is under way: end the connection now.
-        case endNow
-        /// Replies are to come: end it when `isIdle`.
-        case drain
-        /// It has ended.
-        case none
-    }
-
-    /// No further command is accepted; what was accepted goes on, until `deadline` at the latest.
-    mutating func close(deadline: UInt64) -> CloseAction {
-        closeDeadline = min(closeDeadline, deadline)
-        switch phase {
-        case .closed: return .none
-        case .connecting, .greeting:
-            isCloseRequested = true
-            return isIdle ? .endNow : .drain
-        case .ready, .closing:
-            phase = .closing
-            return isIdle ? .endNow : .drain
-        }
-    }
-
-    /// Whether a close that drained is complete.
-    var isDrained: Bool {
-        if case .closing = phase { return isIdle }
-        return false
-    }
-
-    /// The commands that an ended connection leaves, first come first; each on the wire held a permit.
-    struct Leftover {
-        var wire: RingBuffer<Slot>
-        var waiting: RingBuffer<Slot>
-    }
-
-    /// The connection is over.
-    ///
-    /// - Returns: what it leaves, or nil if it was over before.
-    mutating func end() -> Leftover? {
-        if case .closed = phase { return nil }
-        phase = .closed
-        let leftover = Leftover(wire: wire, waiting: waiting)
-        wire = RingBuffer()
-        waiting = RingBuffer()
-        waitingBytes = 0
-        waitingTombstones = 0
-        return leftover
     }
 }

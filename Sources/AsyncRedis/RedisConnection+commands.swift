@@ -1,220 +1,118 @@
 @_spi(Driver) import AsyncIO
 import RESP
+import Synchronization
 @_spi(Driver) import UVLoop
 
-/// The bytes of commands that wait, one after the other.
-struct HeldBytes {
-    private(set) var buffer = WriteBuffer()
-    /// Where the first command that still waits begins.
-    private(set) var start = 0
-
-    /// Bytes in front of the first command are dropped when they are more than this, and the larger part.
-    private static let maxSlack = 64 * 1024
-
-    /// Lets the first `byteCount` bytes go.
-    mutating func dropFirst(_ byteCount: Int) {
-        start += byteCount
-        if start == buffer.count {
-            buffer = WriteBuffer()
-            start = 0
-        } else if start > Self.maxSlack, start > buffer.count / 2 {
-            // Each byte moves once at most for each time the buffer doubles.
-            buffer.remove([0..<start])
-            start = 0
-        }
-    }
-
-    /// Takes bytes out, given by their places from the first command that waits.
-    mutating func remove(_ ranges: [Range<Int>]) {
-        buffer.remove(ranges.map { ($0.lowerBound + start)..<($0.upperBound + start) })
-        dropFirst(0)
-    }
-}
-
-// MARK: - Commands in
+// Commands, and what performs the machine's decisions on them.
 
 extension RedisConnection {
-    /// How many commands on the wire, and how many that wait, are looked at in one tick.
-    private static let maxSweep = 8192
+    typealias Machine = ConnectionStateMachine<CommandWaiter>
+    typealias Request = Machine.Request
 
-    /// When a command that is called now has to be over.
-    var deadlineOfNewCommand: UInt64 { policy.commandTimeout.map { LoopClock.instant(after: $0) } ?? .max }
+    // MARK: Commands in
 
     /// Takes a command of a task on the loop.
     @inline(__always)
-    func submit(_ command: some RESPCommand, byteCount: Int, _ waiter: CommandWaiter) {
-        guard let hasPermit = admit(waiter, byteCount) else { return }
-        let deadline = deadlineOfNewCommand
-        if hasPermit, let stream {
-            let position = stream.bytesAccepted
-            stream.send(byteCount) { command.encode(into: &$0) }
-            sent(waiter, byteCount, deadline, position)
-        } else {
-            held.buffer.append(byteCount) { command.encode(into: &$0) }
-            queued(waiter, byteCount, deadline)
+    func submit(_ command: some RESPCommand, _ request: Request, _ waiter: CommandWaiter) {
+        core.assertOnLoop()
+        submit(waiter, request, behind: backlog.all) { place in
+            switch place {
+            case .stream where request.isLarge: sendLarge(command, request.byteCount)
+            case .stream: writer.send(request.byteCount) { command.encode(into: &$0) }
+            case .held: held.append(command, request.byteCount)
+            }
         }
     }
 
-    /// Takes the commands of tasks elsewhere.
-    func takeInbox() {
+    private func sendLarge(_ command: some RESPCommand, _ byteCount: Int) {
+        let own = OutputQueue()
+        own.append(command, byteCount)
+        writer.send(first: byteCount, of: own)
+    }
+
+    func emptyInbox(
+        arrived: (Backlog.Amount) -> Void,
+        each: (CommandWaiter, Request, (CommandPlace) -> Void) -> Void
+    ) {
+        core.assertOnLoop()
         let batch = inbox.take()
+        arrived(.init(commands: batch.entries.count, bytes: batch.byteCount))
         var start = 0
         for entry in batch.entries {
-            let source = entry.own ?? batch.bytes
-            let bytes = entry.own == nil ? start..<(start + entry.byteCount) : 0..<entry.byteCount
-            if entry.own == nil { start = bytes.upperBound }
-            guard let hasPermit = admit(entry.waiter, entry.byteCount) else { continue }
-            if hasPermit, let stream {
-                let position = stream.bytesAccepted
-                stream.send(from: source, bytes)
-                sent(entry.waiter, entry.byteCount, entry.deadline, position)
-            } else {
-                held.buffer.append(from: source, bytes)
-                queued(entry.waiter, entry.byteCount, entry.deadline)
+            let bytes = start..<(entry.own == nil ? start + entry.request.byteCount : start)
+            start = bytes.upperBound
+            each(entry.waiter, entry.request) { place in
+                switch (place, entry.own) {
+                case (.stream, let own?): writer.send(first: own.count, of: own)
+                case (.stream, nil): writer.send(from: batch.bytes, bytes)
+                case (.held, let own?): held.append(all: own)
+                case (.held, nil): held.append(from: batch.bytes, bytes)
+                }
             }
         }
         inbox.recycle(batch)
     }
 
-    /// Lets a command in, with a permit or without, or ends it and returns nil.
+    /// When a command that is called now has to be over.
+    ///
+    /// The endpoint's own limit may be some milliseconds longer for tasks on the loop.
     @inline(__always)
-    private func admit(_ waiter: CommandWaiter, _ byteCount: Int) -> Bool? {
-        if waiter.isCancelled {
-            resume(waiter, .failure(error(for: .cancelled, .notSent)))
-            return nil
-        }
-        let hasPermit = machine.mayAskForPermit && limiter.tryAcquire()
-        let unsent = stream?.bytesGathered ?? 0
-        guard let refusal = machine.refusal(byteCount: byteCount, hasPermit: hasPermit, unsentBytes: unsent)
-        else {
-            return hasPermit
-        }
-        if hasPermit { limiter.release() }
-        resume(waiter, .failure(error(for: refusal)))
-        return nil
-    }
-
-    @inline(__always)
-    private func sent(_ waiter: CommandWaiter, _ byteCount: Int, _ deadline: UInt64, _ position: UInt64) {
-        machine.sent(
-            waiter,
-            byteCount: byteCount,
-            deadline: deadline,
-            position: position,
-            now: core.driver.now
+    func deadline(_ timeout: Duration?, _ blockingTime: UInt64, _ ambient: UInt64, isOnLoop: Bool) -> UInt64 {
+        settings.deadline(
+            calledAt: isOnLoop && timeout == nil ? core.soon : LoopClock.now,
+            timeout: timeout,
+            blockingTime: blockingTime,
+            ambient: ambient
         )
-        if !isTicking { startTicking() }
-    }
-
-    private func queued(_ waiter: CommandWaiter, _ byteCount: Int, _ deadline: UInt64) {
-        machine.queued(waiter, byteCount: byteCount, deadline: deadline)
-        if machine.mayPromote { standInLine() }
-        if !isTicking { startTicking() }
-    }
-
-    // MARK: Waiting commands out
-
-    /// Takes a place in the limiter's line for each command that waits and has none.
-    ///
-    /// The place of a command that ended while it waited serves the next one.
-    func standInLine() {
-        while placesInLine < machine.waitingCount {
-            placesInLine += 1
-            limiter.wait(self)
-        }
-    }
-
-    /// Sends the first command that waits.
-    ///
-    /// The caller holds a permit.
-    ///
-    /// - Returns: whether there was one, which then has the permit.
-    func promoteNext() -> Bool {
-        guard let stream else { return false }
-        while true {
-            let next = machine.promoteNext(position: stream.bytesAccepted, now: LoopClock.now) {
-                $0.isCancelled
-            }
-            switch next {
-            case .none:
-                return false
-            case .skip(let byteCount):
-                held.dropFirst(byteCount)
-            case .end(let waiter, let reason, let byteCount):
-                held.dropFirst(byteCount)
-                resume(waiter, .failure(error(for: reason, .notSent)))
-            case .send(let byteCount):
-                stream.send(from: held.buffer, held.start..<(held.start + byteCount))
-                held.dropFirst(byteCount)
-                return true
-            }
-        }
-    }
-
-    // MARK: Early ends
-
-    /// Ends commands that are late, or whose tasks have been cancelled.
-    func expireCommands(_ now: UInt64) {
-        let expiry = machine.expire(
-            now: now,
-            bytesHandedOver: stream?.bytesHandedOver ?? 0,
-            atMost: Self.maxSweep,
-            isCancelled: { $0.isCancelled }
-        )
-        for command in expiry.ended {
-            resume(command.waiter, .failure(error(for: command.end, command.outcome)))
-        }
-        held.remove(expiry.dropWaiting)
-        if let stream, !stream.takeBack(expiry.takeBack) {
-            let message = "a command that had ended was sent all the same; the connection was ended"
-            return end(RedisError(.protocolViolation, .indeterminate, endpoint: endpoint, message))
-        }
-        for _ in 0..<expiry.permitsFreed { limiter.release() }
-        if !expiry.ended.isEmpty { endIfDrained() }
-    }
-
-    // MARK: Errors
-
-    private func error(
-        for end: ConnectionStateMachine<CommandWaiter>.EarlyEnd,
-        _ outcome: RedisError.Outcome
-    ) -> RedisError {
-        switch end {
-        case .cancelled: .cancelled(outcome, endpoint)
-        case .deadlineExceeded:
-            RedisError(
-                .deadlineExceeded,
-                outcome,
-                endpoint: endpoint,
-                "no reply came within the command's time"
-            )
-        }
-    }
-
-    /// The error for a command that is not accepted.
-    func error(for refusal: ConnectionStateMachine<CommandWaiter>.Refusal) -> RedisError {
-        switch refusal {
-        case .closed:
-            (failure ?? .closed(endpoint)).with(.notSent)
-        case .tooManyWaiting:
-            .overloaded(
-                "\(policy.maxWaiting) commands wait already: send fewer at a time, or raise maxWaiting",
-                endpoint
-            )
-        case .tooManyBytes:
-            .overloaded(
-                "\(policy.maxQueuedBytes) bytes of commands wait already: send less at a time, or raise maxQueuedBytes",
-                endpoint
-            )
-        }
     }
 }
 
-// MARK: - Told by the limiter
+// MARK: - The performer's hands
 
-extension RedisConnection: PermitWaiter {
-    func takePermit() -> Bool {
-        placesInLine -= 1
-        return promoteNext()
+extension RedisConnection: ConnectionPerformer {
+    @inline(__always) var now: UInt64 { LoopClock.now }
+    @inline(__always) var earlierNow: UInt64 { LoopClock.coarse }
+
+    @inline(__always)
+    func isCancelled(_ waiter: CommandWaiter) -> Bool { waiter.isCancelled }
+
+    @inline(__always)
+    func succeed(_ waiter: CommandWaiter, _ reply: consuming Reply) { resume(waiter, .reply(reply)) }
+
+    func fail(_ waiter: CommandWaiter, _ failure: RedisError) { resume(waiter, .failure(failure)) }
+
+    /// Ends a command: its task goes on.
+    @inline(__always)
+    private func resume(_ waiter: CommandWaiter, _ end: CommandEnd) {
+        order.store(true, ordering: .releasing)
+        waiter.resume(end)
+    }
+
+    /// The task's side of `resume(_:_:)`, after it has been suspended.
+    @inline(__always)
+    func hasBeenResumed() {
+        _ = order.load(ordering: .acquiring)
+    }
+
+    @inline(__always)
+    var output: Machine.Output {
+        .init(accepted: writer.bytesAccepted, handedOver: writer.bytesHandedOver)
+    }
+
+    func sendHeld(_ byteCount: Int) {
+        writer.send(first: byteCount, of: held)
+    }
+
+    func dropHeld(_ byteCount: Int) { held.removeFirst(byteCount) }
+
+    func dropHeld(_ ranges: [Range<Int>]) { held.remove(ranges) }
+
+    func takeBack(_ ranges: [Range<UInt64>]) -> Bool { writer.takeBack(ranges) }
+
+    func sendProbe() -> Int? {
+        let ping = RESPWordList(["PING"])
+        guard let byteCount = try? ping.byteCount(limits) else { return nil }
+        writer.send(byteCount) { ping.encode(into: &$0) }
+        return byteCount
     }
 }

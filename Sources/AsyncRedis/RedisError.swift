@@ -36,7 +36,8 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
         public static let invalidURL = Code("invalidURL")
         /// The endpoint is unknown, of another kind, or set up wrong; ``RedisError/endpointError`` has the details. *notSent*
         public static let invalidEndpoint = Code("invalidEndpoint")
-        /// The command has no words or is over a limit. *notSent*
+        /// The command has no words, is over a limit, or is not for this client: one that blocks on the server on a client
+        /// that others share, one whose replies could not be matched. *notSent*
         public static let invalidCommand = Code("invalidCommand")
         /// The host's name could not be looked up. *notSent*
         public static let resolveFailed = Code("resolveFailed")
@@ -44,13 +45,13 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
         public static let connectFailed = Code("connectFailed")
         /// The server refused the login or the database. *notSent*
         public static let handshakeFailed = Code("handshakeFailed")
-        /// Connecting took longer than the endpoint's `connectTimeout`. *notSent*
+        /// Connecting took longer than the endpoint's `connectTimeout`, or than the task's own limit. *notSent*
         public static let connectTimedOut = Code("connectTimedOut")
         /// Too much waits for the endpoint already. *notSent*
         public static let overloaded = Code("overloaded")
         /// The task was cancelled. *notSent* or *indeterminate*
         public static let cancelled = Code("cancelled")
-        /// The command took longer than it may. *notSent* or *indeterminate*
+        /// The command took longer than it may; ``RedisError/situation`` says where the time went. *notSent* or *indeterminate*
         public static let deadlineExceeded = Code("deadlineExceeded")
         /// The client was closed or shut down. *notSent* or *indeterminate*
         public static let clientClosed = Code("clientClosed")
@@ -87,6 +88,7 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
         let ioError: IOError?
         let serverMessage: [UInt8]?
         let endpointError: EndpointError?
+        let situation: Situation?
 
         init(
             code: Code,
@@ -94,7 +96,8 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
             message: String,
             ioError: IOError?,
             serverMessage: [UInt8]?,
-            endpointError: EndpointError?
+            endpointError: EndpointError?,
+            situation: Situation?
         ) {
             self.code = code
             self.endpoint = endpoint
@@ -102,6 +105,7 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
             self.ioError = ioError
             self.serverMessage = serverMessage
             self.endpointError = endpointError
+            self.situation = situation
         }
     }
 
@@ -120,6 +124,8 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
     public var serverMessage: [UInt8]? { details.serverMessage }
     /// The mistake in the endpoint's registration or use, if that is what went wrong.
     public var endpointError: EndpointError? { details.endpointError }
+    /// What the command was waiting for when its time ran out or its task was cancelled; nil for other errors.
+    public var situation: Situation? { details.situation }
 
     init(
         _ code: Code,
@@ -128,7 +134,8 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
         _ message: String,
         ioError: IOError? = nil,
         serverMessage: [UInt8]? = nil,
-        endpointError: EndpointError? = nil
+        endpointError: EndpointError? = nil,
+        situation: Situation? = nil
     ) {
         self.outcome = outcome
         details = Details(
@@ -137,7 +144,8 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
             message: message,
             ioError: ioError,
             serverMessage: serverMessage,
-            endpointError: endpointError
+            endpointError: endpointError,
+            situation: situation
         )
     }
 
@@ -157,7 +165,12 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
             case .indeterminate: " (sent: it may have run)"
             case .rejected, .answered: ""
             }
-        return "Redis \(endpoint): \(details.message)\(fate)"
+        // Put together for whoever reads it: thousands of commands may run out of time in one moment.
+        let sentence =
+            if code == .deadlineExceeded, let situation { "\(details.message) \(situation)" } else {
+                details.message
+            }
+        return "Redis \(endpoint): \(sentence)\(fate)"
     }
 }
 
@@ -224,8 +237,23 @@ extension RedisError {
         self.init(.loopShutDown, .notSent, endpoint: endpoint, "the event loop has been shut down")
     }
 
-    static func cancelled(_ outcome: Outcome, _ endpoint: String) -> RedisError {
-        RedisError(.cancelled, outcome, endpoint: endpoint, "the task was cancelled")
+    /// Whether an error is one by which a server refuses a whole connection before it reads anything from it.
+    ///
+    /// Source: `acceptCommonHandler` in Redis's `networking.c`.
+    static func isFarewell(_ message: [UInt8]) -> Bool {
+        message.starts(with: Array("ERR max number of clients".utf8))
+            || message.starts(with: Array("DENIED Redis is running in protected mode".utf8))
+    }
+
+    static func cancelled(_ outcome: Outcome, _ endpoint: String, _ situation: Situation? = nil) -> RedisError
+    {
+        RedisError(.cancelled, outcome, endpoint: endpoint, "the task was cancelled", situation: situation)
+    }
+
+    static func deadlineExceeded(_ outcome: Outcome, _ endpoint: String, _ situation: Situation) -> RedisError
+    {
+        let message = "the command's time ran out while it was waiting"
+        return RedisError(.deadlineExceeded, outcome, endpoint: endpoint, message, situation: situation)
     }
 
     static func overloaded(_ message: String, _ endpoint: String) -> RedisError {

@@ -9,7 +9,7 @@ struct CommandTests {
     private let redis: AsyncRedisClient
 
     init() async throws {
-        redis = try await AsyncRedisClient.connect(to: RealRedis.url ?? "", on: loop)
+        redis = try await AsyncRedisClient.connect(to: RealRedis.url ?? "", on: loop, policy: .patient)
     }
 
     private func error(_ body: () async throws -> Void) async -> RedisError? {
@@ -107,29 +107,45 @@ struct CommandTests {
 
     @Test func theUnixSocketServesTheSame() async throws {
         let path = try #require(RealRedis.socketPath, "the local CI script sets REDIS_UNIX_SOCKET")
-        let client = try await AsyncRedisClient.connect(to: "unix://\(path)?db=0", on: loop)
+        let client = try await AsyncRedisClient.connect(to: "unix://\(path)?db=0", on: loop, policy: .patient)
         #expect(try await client.hget("user:1", "name") == "Ada")
         await client.close()
     }
 
     @Test func databasesAreSeparate() async throws {
         let (host, port) = RealRedis.hostAndPort
-        let other = try await AsyncRedisClient.connect(to: "redis://\(host):\(port)/7", on: loop)
+        let other = try await AsyncRedisClient.connect(
+            to: "redis://\(host):\(port)/7",
+            on: loop,
+            policy: .patient
+        )
         #expect(try await other.hget("user:1", "name") == nil)
         await other.close()
         let beyond = await error {
-            _ = try await AsyncRedisClient.connect(to: "redis://\(host):\(port)/9999", on: loop)
+            _ = try await AsyncRedisClient.connect(
+                to: "redis://\(host):\(port)/9999",
+                on: loop,
+                policy: .patient
+            )
         }
         #expect(beyond?.code == .handshakeFailed)
     }
 
     @Test func loginWithAUser() async throws {
         let (host, port) = RealRedis.hostAndPort
-        let client = try await AsyncRedisClient.connect(to: "redis://tester:secret@\(host):\(port)", on: loop)
+        let client = try await AsyncRedisClient.connect(
+            to: "redis://tester:secret@\(host):\(port)",
+            on: loop,
+            policy: .patient
+        )
         #expect(try await client.send("ACL", "WHOAMI") == .bulkString("tester"))
         await client.close()
         let wrong = await error {
-            _ = try await AsyncRedisClient.connect(to: "redis://tester:guessed@\(host):\(port)", on: loop)
+            _ = try await AsyncRedisClient.connect(
+                to: "redis://tester:guessed@\(host):\(port)",
+                on: loop,
+                policy: .patient
+            )
         }
         #expect(wrong?.code == .handshakeFailed)
         #expect("\(wrong!)".contains("WRONGPASS"))

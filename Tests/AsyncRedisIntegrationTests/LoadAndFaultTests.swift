@@ -11,7 +11,7 @@ struct LoadAndFaultTests {
     private let loop = EventLoop(name: "integration")
 
     @Test func tenThousandCommandsWithSixtyFourOnTheWire() async throws {
-        let policy = EndpointPolicy(maxInflight: 64)
+        let policy = EndpointPolicy(maxInflight: 64, commandTimeout: nil)
         let redis = try await AsyncRedisClient.connect(to: RealRedis.url ?? "", on: loop, policy: policy)
         await withTaskGroup(of: Bool.self) { group in
             for number in 0..<10_000 {
@@ -36,7 +36,11 @@ struct LoadAndFaultTests {
         await loop.run {}
         let start = ContinuousClock.now
         let failure = await #expect(throws: RedisError.self) {
-            _ = try await AsyncRedisClient.connect(to: "redis://127.0.0.1:\(port)", on: loop)
+            _ = try await AsyncRedisClient.connect(
+                to: "redis://127.0.0.1:\(port)",
+                on: loop,
+                policy: .patient
+            )
         }
         #expect(ContinuousClock.now - start < .milliseconds(100))
         #expect(failure?.code == .connectFailed)
@@ -44,7 +48,11 @@ struct LoadAndFaultTests {
 
     @Test func aNameThatDoesNotResolve() async throws {
         let failure = await #expect(throws: RedisError.self) {
-            _ = try await AsyncRedisClient.connect(to: "redis://no-such-host.invalid", on: loop)
+            _ = try await AsyncRedisClient.connect(
+                to: "redis://no-such-host.invalid",
+                on: loop,
+                policy: .patient
+            )
         }
         #expect(failure?.code == .resolveFailed || failure?.code == .connectTimedOut)
         #expect(failure?.outcome == .notSent)
@@ -94,7 +102,7 @@ struct LoadAndFaultTests {
 
     @Test func aServerThatIsStoppedIsFoundDeadByLiveness() async throws {
         let server = try OwnRedisServer()
-        let policy = EndpointPolicy(livenessTimeout: .milliseconds(100))
+        let policy = EndpointPolicy(commandTimeout: nil, livenessTimeout: .milliseconds(100))
         let redis = try await AsyncRedisClient.connect(to: server.url, on: loop, policy: policy)
         _ = try await redis.send("PING")
         server.stopAnswering()
@@ -105,9 +113,9 @@ struct LoadAndFaultTests {
     }
 
     @Test func aClientKilledByTheServerSaysSo() async throws {
-        let redis = try await AsyncRedisClient.connect(to: RealRedis.url ?? "", on: loop)
+        let redis = try await AsyncRedisClient.connect(to: RealRedis.url ?? "", on: loop, policy: .patient)
         let id = try await redis.send("CLIENT", "ID", as: Int.self)
-        let other = try await AsyncRedisClient.connect(to: RealRedis.url ?? "", on: loop)
+        let other = try await AsyncRedisClient.connect(to: RealRedis.url ?? "", on: loop, policy: .patient)
         _ = try await other.send("CLIENT", "KILL", "ID", id)
         let failure = await #expect(throws: RedisError.self) {
             while true { _ = try await redis.send("PING") }
@@ -122,7 +130,11 @@ struct LoadAndFaultTests {
         // With a database to select, the server's word comes while the client connects; the first too many hears it.
         let failure = await #expect(throws: RedisError.self) {
             for _ in 0..<4 {
-                let client = try await AsyncRedisClient.connect(to: server.url + "/1", on: loop)
+                let client = try await AsyncRedisClient.connect(
+                    to: server.url + "/1",
+                    on: loop,
+                    policy: .patient
+                )
                 _ = try await client.send("PING")
                 clients.append(client)
             }

@@ -32,7 +32,7 @@ import Testing
             }
             _ = connection.readSome()
         }
-        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop)
+        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop, policy: .patient)
         #expect(try await redis.hget("user:1", "name") == "Ada")
         #expect(try await redis.hget("user:1", "x") == nil)
         #expect(try await redis.lrange("follow:1", 0, 4) == ["a", "bc"])
@@ -57,7 +57,7 @@ import Testing
             }
             _ = connection.readSome()
         }
-        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop)
+        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop, policy: .patient)
         for element in ["integer 7", "null"] {
             let error = await #expect(throws: RedisError.self) { try await redis.lrange("k", 0, -1) }
             #expect(error?.code == .unexpectedReply)
@@ -82,7 +82,7 @@ import Testing
             }
             _ = connection.readSome()
         }
-        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop)
+        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop, policy: .patient)
         let wrongType = await #expect(throws: RedisError.self) { try await redis.hget("k", "f") }
         #expect(wrongType?.code == .wrongType)
         #expect(wrongType?.outcome == .rejected)
@@ -97,7 +97,7 @@ import Testing
 
     @Test func badCommandsAreRefusedBeforeTheyAreSent() async throws {
         let server = try ScriptedServer(Self.echo)
-        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop)
+        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop, policy: .patient)
         for onLoop in [false, true] {
             let empty = await #expect(throws: RedisError.self) {
                 if onLoop { return try await loop.run { try await redis.send(words: []) } }
@@ -117,7 +117,7 @@ import Testing
     ])
     func commandsThatChangeHowAServerAnswersAreRefused(words: [String]) async throws {
         let server = try ScriptedServer(Self.echo)
-        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop)
+        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop, policy: .patient)
         let failure = await #expect(throws: RedisError.self) { try await redis.send(words: words) }
         #expect(failure?.code == .invalidCommand)
         #expect(failure?.outcome == .notSent)
@@ -131,7 +131,7 @@ import Testing
         let redis = try await AsyncRedisClient.connect(
             to: server.url,
             on: loop,
-            policy: .init(maxInflight: 64)
+            policy: .init(maxInflight: 64, commandTimeout: nil)
         )
         await withTaskGroup(of: Bool.self) { group in
             for number in 0..<5000 {
@@ -175,7 +175,7 @@ import Testing
         let redis = try await AsyncRedisClient.connect(
             to: server.url,
             on: loop,
-            policy: .init(maxInflight: 8)
+            policy: .init(maxInflight: 8, commandTimeout: nil)
         )
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<1000 { group.addTask { _ = try await redis.send("PING") } }
@@ -188,7 +188,7 @@ import Testing
 
     @Test func aLargeCommandAndItsReplyPassEachOther() async throws {
         let server = try ScriptedServer(Self.echo)
-        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop)
+        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop, policy: .patient)
         let large = [UInt8](repeating: 0xab, count: 8 << 20)
         try await withThrowingTaskGroup(of: Bool.self) { group in
             for _ in 0..<3 { group.addTask { try await redis.send("ECHO", large) == .bulkString(large) } }
@@ -201,7 +201,12 @@ import Testing
 
     @Test func theWayInFromOtherThreadsIsBoundedWhileTheLoopIsBusy() async throws {
         let server = try ScriptedServer(Self.echo)
-        let policy = EndpointPolicy(maxInflight: 2, maxWaiting: 3, maxQueuedBytes: 10_000)
+        let policy = EndpointPolicy(
+            maxInflight: 2,
+            maxWaiting: 3,
+            maxQueuedBytes: 10_000,
+            commandTimeout: nil
+        )
         let redis = try await AsyncRedisClient.connect(to: server.url, on: loop, policy: policy)
         let isBusy = Gate()
         let mayGoOn = Gate()
@@ -232,7 +237,7 @@ import Testing
 
     @Test func queuedBytesAreBoundedAndOneLargeCommandPasses() async throws {
         let server = try ScriptedServer { connection in while connection.readSome() != nil {} }
-        let policy = EndpointPolicy(maxInflight: 1, maxQueuedBytes: 100_000)
+        let policy = EndpointPolicy(maxInflight: 1, maxQueuedBytes: 100_000, commandTimeout: nil)
         let redis = try await AsyncRedisClient.connect(to: server.url, on: loop, policy: policy)
         let large = [UInt8](repeating: 1, count: 90_000)
         await loop.run {

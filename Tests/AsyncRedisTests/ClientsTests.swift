@@ -1,5 +1,7 @@
+@_spi(Driver) import AsyncIO
 import TestSupport
 import Testing
+@_spi(Driver) import UVLoop
 
 @testable import AsyncRedis
 
@@ -14,7 +16,7 @@ import Testing
                 kind: .redis,
                 host: "127.0.0.1",
                 port: port,
-                policy: .init(maxInflight: 4)
+                policy: .init(maxInflight: 4, commandTimeout: nil)
             ),
             EndpointSpec(id: "bad-database", kind: .redis, host: "127.0.0.1", port: port, database: "x"),
             EndpointSpec(id: "other", kind: EndpointKind("other"), host: "127.0.0.1", port: port),
@@ -101,6 +103,46 @@ import Testing
             #expect(codes.allSatisfy { $0 == .connectionLost })
             #expect(server.connectionCount == round)
         }
+        server.stop()
+    }
+
+    @Test func aClosingClientAndItsSuccessorShareWhatMayWait() async throws {
+        let server = try ScriptedServer { connection in
+            // The first connection answers nothing; later ones work.
+            if connection.index == 0 { while connection.readSome() != nil {} } else { Self.pong(connection) }
+        }
+        let policy = EndpointPolicy(maxInflight: 1, maxWaiting: 2, commandTimeout: nil)
+        let spec = EndpointSpec(
+            id: "small",
+            kind: .redis,
+            host: "127.0.0.1",
+            port: server.port,
+            policy: policy
+        )
+        let io = AsyncIOClients(loop: loop, endpoints: try EndpointRegistry([spec]))
+        let first = try io.redis("small")
+        // Before that all three would wait, which is one too many.
+        #expect(await eventually { await loop.run { first.connection.machine.value.mayAskForPermit } })
+        let waiting = (0..<3).map { _ in Task { try? await first.send("PING") } }
+        #expect(await eventually { await loop.run { first.connection.machine.value.waitingCount == 2 } })
+        let closing = Task { await first.close(timeout: .seconds(60)) }
+        #expect(await eventually { first.hasEnded })
+
+        let second = try io.redis("small")
+        #expect(second !== first)
+        let refused = await #expect(throws: RedisError.self) {
+            try await loop.run { try await second.send("PING") }
+        }
+        #expect(refused?.code == .overloaded)
+        #expect(refused?.outcome == .notSent)
+
+        // What the first leaves, its permit and its room, is the second's.
+        first.shutdown()
+        for task in waiting { #expect(await task.value == nil) }
+        await closing.value
+        #expect(try await second.send("PING") == .simpleString("PONG"))
+        #expect(second.connection.limiter.backlog.all == .init())
+        await io.close()
         server.stop()
     }
 

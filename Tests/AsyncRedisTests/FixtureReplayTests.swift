@@ -66,7 +66,7 @@ private struct Fixture: Decodable, CustomTestStringConvertible {
             while connection.readSome() != nil {}
         }
         let loop = EventLoop(name: "replay")
-        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop)
+        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop, policy: .patient)
         // On the loop, tasks begin in the order they are added.
         await loop.run {
             await withTaskGroup(of: (Int, Result<RESPValue, RedisError>).self) { group in
@@ -82,7 +82,7 @@ private struct Fixture: Decodable, CustomTestStringConvertible {
                 for await (index, result) in group {
                     switch (result, expected[index]) {
                     case (.success(let value), let wanted): #expect(value == wanted)
-                    case (.failure(let error), .error(let message)):
+                    case (.failure(let error), .simpleError(let message)):
                         #expect(error.serverMessage == message)
                         #expect(error.outcome == .rejected)
                     case (.failure(let error), _): Issue.record("\(error)")

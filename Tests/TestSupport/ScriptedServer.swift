@@ -27,6 +27,8 @@ public final class ScriptedServer: Sendable {
                 _ = Glibc.close(listener)
                 return
             }
+            // As for `streamSocket`; Swift does not see `accept4`.
+            _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
             let connection = ServerConnection(descriptor, index: index)
             index += 1
             connections.withLock { $0.append(connection) }
@@ -210,7 +212,7 @@ public final class ServerConnection: @unchecked Sendable {
 public enum RawConnection {
     /// Whether a connection to the port on loopback is taken.
     public static func canConnect(port: Int) -> Bool {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        let descriptor = streamSocket()
         guard descriptor >= 0 else { return false }
         defer { _ = Glibc.close(descriptor) }
         return connectToLoopback(descriptor, port: port)
@@ -229,7 +231,7 @@ public final class SilentListener: Sendable {
         self.port = port
         var descriptors = [listener]
         for _ in 0..<4 {
-            let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
+            let descriptor = streamSocket(flags: SOCK_NONBLOCK)
             _ = connectToLoopback(descriptor, port: port)
             descriptors.append(descriptor)
         }
@@ -241,9 +243,15 @@ public final class SilentListener: Sendable {
     }
 }
 
+/// A TCP socket that no process inherits: a test that runs one would hold connections open that have been closed here.
+private func streamSocket(flags: __socket_type? = nil) -> Int32 {
+    let kind = SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | (flags?.rawValue ?? 0)
+    return socket(AF_INET, Int32(kind), 0)
+}
+
 /// A listening socket on a free port of loopback.
 private func listenOnLoopback(backlog: Int32) throws -> (descriptor: Int32, port: Int) {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    let descriptor = streamSocket()
     guard descriptor >= 0 else { throw ScriptedServerError(call: "socket", number: errno) }
     var address = loopback(port: 0)
     // The address outlives each call, and every address begins as `sockaddr` does.

@@ -1,0 +1,69 @@
+@_spi(Driver) import AsyncIO
+@_spi(Driver) import struct UVLoop.RingBuffer
+
+extension ConnectionStateMachine {
+    /// What kind of reply has come, as far as the machine cares.
+    enum ReplyKind: Hashable {
+        case value
+        case error
+        /// An error by which a server refuses a whole connection, such as that it has too many clients.
+        case farewell
+    }
+
+    enum ReplyAction {
+        /// The greeting goes on.
+        case greetingReply
+        /// The greeting is done; commands may be sent now.
+        case greetingDone
+        /// It answers this command. Its permit is free.
+        case deliver(Waiter)
+        /// It answers a command that nobody waits for any more. Its permit is free.
+        case discard
+        /// It answers no command, and the connection has to end.
+        case end(EndCause)
+    }
+
+    /// Whether no command is waiting for its reply of which the kernel has anything.
+    func expectsNoReply(handedOver: UInt64) -> Bool {
+        switch phase {
+        case .ready, .closing: wire.first.map { $0.position >= handedOver } ?? true
+        case .greeting(let answered): (answered == 0 ? 0 : greetingEnds[answered - 1]) >= handedOver
+        case .connecting, .closed: false
+        }
+    }
+
+    /// A complete reply has come.
+    ///
+    /// - Parameters:
+    ///   - kind: what it is.
+    ///   - handedOver: how many bytes the kernel has taken: what answers a command that has not left whole is no reply to it.
+    @inline(__always)
+    mutating func replyReceived(_ kind: ReplyKind, handedOver: UInt64) -> ReplyAction {
+        switch phase {
+        case .ready, .closing:
+            // A server that refuses a connection says so before it reads a command, and the first in line has no part in it.
+            if kind == .farewell, !hasBeenAnswered { return .end(.farewell) }
+            guard let head = wire.first, head.end <= handedOver, let slot = wire.popFirst() else {
+                return .end(kind == .value ? .unsolicited : .farewell)
+            }
+            hasBeenAnswered = true
+            wireSweep.departed()
+            if let waiter = slot.waiter { return .deliver(waiter) }
+            return .discard
+        case .greeting(let answered):
+            guard greetingEnds[answered] <= handedOver else {
+                return .end(kind == .value ? .unsolicited : .farewell)
+            }
+            hasBeenAnswered = true
+            if kind != .value { return .end(.greetingRefused(answered)) }
+            guard answered + 1 == greetingEnds.count else {
+                phase = .greeting(answered: answered + 1)
+                return .greetingReply
+            }
+            becomeReady()
+            return .greetingDone
+        case .connecting, .closed:
+            return .end(.unsolicited)
+        }
+    }
+}

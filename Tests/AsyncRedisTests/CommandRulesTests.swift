@@ -1,0 +1,46 @@
+import RESP
+import Testing
+
+@testable import AsyncRedis
+
+/// What commands do to those behind them, by their words.
+@Suite struct CommandRulesTests {
+    private static let second: UInt64 = 1_000_000_000
+
+    private func effect(_ words: String) -> CommandEffect {
+        RESPWordList(words.split(separator: " ").map { String($0) }).effect
+    }
+
+    @Test(arguments: [
+        "GET k", "SET BLPOP 1", "CLIENT ID", "SCRIPT LOAD x", "XREAD STREAMS s 0",
+        "XREAD COUNT 1 STREAMS block 0",
+        "XREADGROUP GROUP block c STREAMS s >", "XREADGROUP GROUP g block STREAMS s >", "P", "WAITED 1 2",
+    ])
+    func mostDoNothing(words: String) {
+        #expect(effect(words) == .none)
+    }
+
+    @Test(
+        arguments: [
+            ("BLPOP a b 1.5", second + second / 2), ("bzpopmax k 0", .max), ("BLMPOP 2 1 k LEFT", 2 * second),
+            ("WAIT 1 100", second / 10), ("WAITAOF 1 0 100", second / 10),
+            ("XREAD BLOCK 0 STREAMS s $", .max),
+            ("XREADGROUP GROUP streams me BLOCK 3000 STREAMS st >", 3 * second),
+            // The server refuses these at once.
+            ("BLPOP k soon", 0), ("BLPOP k -1", 0), ("WAIT 1", 0), ("XREAD BLOCK x STREAMS s $", 0),
+        ] as [(String, UInt64)]
+    )
+    func someBlock(words: String, nanoseconds: UInt64) {
+        #expect(effect(words) == .blocks(nanoseconds))
+    }
+
+    @Test(arguments: ["multi", "EXEC", "SELECT 1", "Watch k", "RESET", "QUIT"])
+    func someChangeTheConnection(words: String) {
+        #expect(effect(words) == .changesConnection)
+    }
+
+    @Test(arguments: ["subscribe a", "MONITOR", "client Reply off", "script debug yes", "HELLO 3", "SYNC"])
+    func someCannotBeMatched(words: String) {
+        #expect(effect(words) == .breaksMatching)
+    }
+}
