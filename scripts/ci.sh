@@ -19,6 +19,29 @@ forbid_import() {
     esac
 }
 
+# Every test that docs/FAULTS.md names exists, every line of its tables names one, and no fault of the tests is missing.
+check_fault_table() {
+    local file name fault
+    while read -r file name; do
+        grep -q "func $name(" Tests/*/"$file" ||
+            fail "docs/FAULTS.md names $name in $file, which is not there: name the test that shows it now."
+    done < <(grep -oE '`[A-Za-z+]+\.swift`: `[A-Za-z]+`' docs/FAULTS.md | tr -d '`:')
+    ! awk '/^\|/ && !/^\|--/ && !/Shown by \|$/ && table && !/`[A-Za-z+]+\.swift`: `/; { table = /^\|/ && (table || /Shown by \|$/) }' \
+        docs/FAULTS.md | grep . || fail "The lines of docs/FAULTS.md above name no test."
+    for fault in $(sed -n 's/^    case \([A-Za-z]*\)$/\1/p' Tests/AsyncRedisTests/Fault.swift); do
+        grep -qF "\`.$fault\`" docs/FAULTS.md || fail "docs/FAULTS.md does not say what a caller sees of .$fault: add a line."
+    done
+}
+
+# Every line of Swift that docs/NEW_KIND.md quotes is a line of one of the drivers.
+check_quotes() {
+    local line
+    while IFS= read -r line; do
+        grep -rqxF --include='*.swift' -- "$line" Examples/IOKinds/Sources ||
+            fail "docs/NEW_KIND.md quotes a line that is in none of the drivers: $line"
+    done < <(awk '/^```swift$/ { quoted = 1; next } /^```$/ { quoted = 0 } quoted' docs/NEW_KIND.md)
+}
+
 need_swift
 need_packages pkg-config libuv1-dev
 
@@ -28,25 +51,42 @@ swift build --build-tests -Xswiftc -warnings-as-errors ||
 
 say "Checking the format"
 formatted=(Sources Tests Package.swift)
-for path in Benchmarks/Package.swift Benchmarks/Sources; do
+for path in Benchmarks/Package.swift Benchmarks/Sources Examples/IOKinds/{Package.swift,Sources,Tests/*Tests}; do
     [ ! -e "$path" ] || formatted+=("$path")
 done
 swift format lint --strict --parallel --recursive "${formatted[@]}" ||
     fail "The format differs: run swift format --in-place --recursive ${formatted[*]}, and fix by hand what remains."
 
 say "Checking the house rules"
-forbid_import "Only Sources/UVLoop imports CUV" CUV --exclude-dir=UVLoop Sources Tests
+forbid_import "Only Sources/UVLoop imports CUV" CUV --exclude-dir=UVLoop Sources Tests Examples/IOKinds/Sources
 forbid_import "Sources/RESP imports nothing" '[A-Za-z_][A-Za-z0-9_]*' Sources/RESP
 forbid_import "The libraries use neither Foundation nor Dispatch" 'Foundation[A-Za-z]*|Dispatch' \
-    Sources/RESP Sources/UVLoop Sources/AsyncIO Sources/AsyncRedis
-! grep -rnE --include='*.swift' '(^|[^A-Za-z])unsafe[ (]' Sources/AsyncIO Sources/AsyncRedis Sources/resp-dump ||
-    fail "Unsafe code lives in UVLoop, and in small files of RESP: move what is listed above there."
+    Sources/RESP Sources/UVLoop Sources/AsyncIO Sources/AsyncRedis Examples/IOKinds/Sources
+! grep -rnE --include='*.swift' --exclude=StandardStreams.swift '(^|[^A-Za-z])unsafe[ (]' \
+    Sources/AsyncIO Sources/AsyncRedis Sources/resp-dump ||
+    fail "Unsafe code lives in UVLoop, in small files of RESP, and where resp-dump reads and writes: move what is listed above there."
 ! grep -nE 'uv_|Clock\.now|\.now\b|Task *\{|withLock|import UVLoop' Sources/*/*StateMachine*.swift ||
     fail "A state machine does no I/O and reads no clock: time comes in as an argument."
+check_fault_table
+check_quotes
 dependencies=$(swift package show-dependencies)
 [[ $dependencies == *"No external dependencies found"* ]] ||
     fail "A default build must fetch no Swift package, but it has: $dependencies"
 
+say "Checking that the fuzzers still fit the library"
+scripts/fuzz.sh --typecheck
+
 say "Running the unit tests"
-swift test -Xswiftc -warnings-as-errors --skip AsyncRedisIntegrationTests ||
+swift test -Xswiftc -warnings-as-errors --skip 'AsyncRedisIntegrationTests|FaultTests' ||
     fail "The unit tests failed: mend what is marked above."
+
+# Optimised, as the library is used: they hold the ends of commands against a clock. By themselves: they would be each
+# other's noise.
+say "Running the fault tests"
+optimised=(--scratch-path .build/optimised -c release -Xswiftc -enable-testing -Xswiftc -warnings-as-errors)
+swift test "${optimised[@]}" --filter '^AsyncRedisTests\.FaultTests' ||
+    fail "The fault tests failed: mend what is marked above."
+
+say "Simulating more of the connection's life"
+SIMULATION_RUNS=20000 SIMULATION_DEPTH=4 swift test --skip-build "${optimised[@]}" --filter '^AsyncRedisTests\.SimulationTests' ||
+    fail "The simulation found a fault: the seed above replays it."

@@ -21,6 +21,10 @@ need_swift() {
 has_package() {
     case $1 in
     libuv1-dev) pkg-config --atleast-version=1.44 libuv 2>/dev/null ;;
+    libsqlite3-dev) pkg-config --exists sqlite3 2>/dev/null ;;
+    libpq-dev) pkg-config --exists libpq 2>/dev/null ;;
+    librdkafka-dev) pkg-config --atleast-version=1.9 rdkafka 2>/dev/null ;;
+    postgresql) compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ;;
     redis-server) command -v redis-server >/dev/null && command -v redis-cli >/dev/null ;;
     *) command -v "$1" >/dev/null ;;
     esac

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# All the tests: those that need no server, then those that need a Redis.
+# All the tests: those that need no server, those that need a Redis, and what a command costs, in counts.
 set -euo pipefail
 scripts=$(dirname -- "${BASH_SOURCE[0]}")
 
 "$scripts/ci.sh"
-exec "$scripts/ci_redis_local.sh"
+"$scripts/ci_redis_local.sh"
+exec "$scripts/count.sh"
