@@ -24,6 +24,11 @@ let package = Package(
             swiftSettings: strict
         ),
         .executableTarget(
+            name: "bench-footprint",
+            dependencies: [.product(name: "AsyncRedis", package: "swift-async-redis")],
+            swiftSettings: strict
+        ),
+        .executableTarget(
             name: "bench-decoder",
             dependencies: [.product(name: "RESP", package: "swift-async-redis")],
             swiftSettings: strict

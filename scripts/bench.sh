@@ -6,7 +6,7 @@
 #   scripts/bench.sh [--pairs N] [--scenario NAME] [--quick]
 #
 #   --pairs N        pairs of runs for each row (default 7)
-#   --scenario NAME  only the rows of hget, lrange5, lrange100, get1m, set1m or hmget10
+#   --scenario NAME  only the rows of hget, lrange5, lrange100, get1m, set1m or hmget10, or only the decoders: decoder
 #   --quick          a tenth of the requests, and 3 pairs: shows that it works, measures nothing
 #
 # Missing Debian packages are installed with apt-get. Nothing but packages is changed outside Benchmarks/.build.
@@ -59,7 +59,7 @@ parse_arguments() {
         if [ $quick = yes ]; then pairs=3; fi
     fi
     [[ $pairs =~ ^[1-9][0-9]*$ ]] || fail "--pairs must be a number from 1: $pairs"
-    if [ -n "$scenario" ]; then
+    if [ -n "$scenario" ] && [ "$scenario" != decoder ]; then
         grep -q "^$scenario " <<<"$rows" || fail "no such scenario: $scenario"
     fi
 }
@@ -115,9 +115,16 @@ build() {
         "$hiredis"/{alloc,async,hiredis,net,read,sds,sockcompat}.c "${libuv[@]}" ||
         fail "bench-hiredis does not build: see the compiler's words above."
 
-    say "building bench-client"
+    cc -std=gnu11 -O3 -I"$hiredis_source" -o "$c_build/bench-reader" "$benchmarks/hiredis/bench-reader.c" \
+        "$hiredis"/{alloc,async,hiredis,net,read,sds,sockcompat}.c "${libuv[@]}" ||
+        fail "bench-reader does not build: see the compiler's words above."
+
+    say "building bench-client and bench-decoder"
+    # SwiftPM does not notice that the settings of a package it depends on have changed: its plan is made anew.
+    rm -f "$benchmarks/.build/release.yaml"
     local swift_build=(swift build --package-path "$benchmarks" -c release --static-swift-stdlib)
     "${swift_build[@]}" --product bench-client >&2 || fail "bench-client does not build: see the compiler's words above."
+    "${swift_build[@]}" --product bench-decoder >&2 || fail "bench-decoder does not build: see the compiler's words above."
     bench_client=$("${swift_build[@]}" --show-bin-path)/bench-client
 }
 
@@ -165,6 +172,44 @@ run_rows() {
         if [ -z "$name" ] || { [ -n "$scenario" ] && [ "$name" != "$scenario" ]; }; then continue; fi
         run_row "$name" "$mode" "$concurrency" "$requests" "$cpu_goal" "$throughput_goal"
     done <<<"$rows"
+}
+
+# The decoders alone, in turn: "program TAB json" for each line they print.
+run_decoders() {
+    local pair line
+    say "the decoders alone"
+    for ((pair = 0; pair < pairs; pair++)); do
+        # It fails if pieces cost too much, which is for whoever runs it by itself: here the figures are wanted.
+        while read -r line; do printf 'client\t%s\n' "$line"; done < <("${bench_client%bench-client}bench-decoder")
+        while read -r line; do printf 'hiredis\t%s\n' "$line"; done < <("$c_build/bench-reader")
+    done >"$scratch/decoders"
+    [ -s "$scratch/decoders" ] || fail "the decoders said nothing."
+}
+
+print_decoders() {
+    python3 - "$scratch/decoders" <<'PYTHON'
+import json, statistics, sys
+
+ours, theirs = {}, {}
+for line in open(sys.argv[1]):
+    program, report = line.rstrip("\n").split("\t")
+    report = json.loads(report)
+    (ours if program == "client" else theirs).setdefault((report["into"], report["pieces"]), []).append(report)
+
+print("| 1,000,000 short strings, decoded into | arriving | throughput ratio | MB/s | million elements/s |")
+print("|---|---|--:|--:|--:|")
+for (into, pieces), runs in ours.items():
+    others = theirs["redisReply", pieces]
+    ratio = statistics.median(a["bytes_per_second"] / b["bytes_per_second"] for a, b in zip(runs, others))
+
+    def medians(field):
+        return " / ".join(f"{statistics.median(run[field] for run in each) / 1e6:.1f}" for each in (runs, others))
+
+    print(f"| `{into}` | {pieces} | **{ratio:.2f}** | {medians('bytes_per_second')} | {medians('elements_per_second')} |")
+print()
+print("This package's decoder / hiredis's redisReader with its redisReply.")
+print()
+PYTHON
 }
 
 versions() {
@@ -234,6 +279,12 @@ build
 redis_pid='' scratch=$(mktemp -d)
 trap clean_up EXIT
 trap 'exit 130' INT TERM
-start_redis
-run_rows
-print_table
+if [ "$scenario" != decoder ]; then
+    start_redis
+    run_rows
+    print_table
+fi
+if [ -z "$scenario" ] || [ "$scenario" = decoder ]; then
+    run_decoders
+    print_decoders
+fi

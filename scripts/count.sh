@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Holds what one HGET costs against its goals, in counts, which the load of a machine does not move: heap allocations, locks
+# and system calls, on a throw-away Redis. How each is counted is told in Benchmarks/README.md.
+. "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+
+readonly reads='read|recvfrom|recvmsg' writes='write|writev|sendto|sendmsg'
+
+failures=0
+
+# Two runs of the same kind, of which the long one has so many more commands: what both do once falls out of the difference.
+lengths() { # SHORT LONG
+    short=$1 long=$2
+    # The program warms up with a tenth of its commands.
+    more=$(((long - short) * 11 / 10))
+}
+
+each() { awk -v count="$1" -v commands=$more 'BEGIN { printf "%.3f", count / commands }'; }
+
+# at_most GOAL COUNT NAME, exactly GOAL COUNT NAME: COUNT is what the long run had more than the short one, GOAL what one
+# command may have. A tick of the connection's timer in between, every 5 ms, is not the command's: "exactly" leaves it a tenth.
+at_most() { judge "at most $1" "$2" "$3" "each <= $1"; }
+exactly() { judge "exactly $1" "$2" "$3" "each > $1 - 0.1 && each < $1 + 0.1"; }
+
+judge() {
+    local verdict=good
+    if ! awk -v each="$(each "$2")" "BEGIN { exit !($4) }"; then
+        verdict=MISSED
+        failures=$((failures + 1))
+    fi
+    printf '%9s  %-50s %s: %s\n' "$(each "$2")" "$3" "$1" "$verdict"
+}
+
+# run_client CONCURRENCY REQUESTS [COMMAND...]: runs the benchmark, by that command if there is one.
+run_client() {
+    local flags=(--scenario hget --mode loop --concurrency "$1" --requests "$2")
+    shift 2
+    "$@" "$bench_client" --url "$REDIS_URL" "${flags[@]}" >"$redis_dir/report"
+}
+
+# Counts with the preloaded library what runs of both lengths do, and leaves the differences in the variables of its fields.
+count_calls() { # CONCURRENCY
+    local requests
+    for requests in "$short" "$long"; do
+        run_client "$1" "$requests" env COUNT_FILE="$redis_dir/counts.$requests" LD_PRELOAD="$count_library" ||
+            fail "bench-client failed with $count_library preloaded: see above."
+    done
+    allocations=$(difference allocations) task_locks=$(difference task_locks) other_locks=$(difference other_locks)
+}
+
+difference() {
+    python3 -c 'import json, sys; print(json.load(open(sys.argv[3]))[sys.argv[1]] - json.load(open(sys.argv[2]))[sys.argv[1]])' \
+        "$1" "$redis_dir/counts.$short" "$redis_dir/counts.$long"
+}
+
+# Counts with strace the system calls of runs of both lengths.
+trace() { # CONCURRENCY
+    local requests
+    for requests in "$short" "$long"; do
+        run_client "$1" "$requests" strace -f -c -U calls,name -o "$redis_dir/calls.$requests" ||
+            fail "bench-client failed under strace: see above."
+    done
+}
+
+# How many more of the system calls whose name matches the long run made; without a pattern, of all.
+more_calls() {
+    local requests total=()
+    for requests in "$short" "$long"; do
+        total+=("$(awk -v name="^(${1:-.*})\$" '$1 ~ /^[0-9]+$/ && $2 != "total" && $2 ~ name { sum += $1 } END { print sum + 0 }' \
+            "$redis_dir/calls.$requests")")
+    done
+    echo $((total[1] - total[0]))
+}
+
+need_swift
+need_packages pkg-config libuv1-dev redis-server python3 strace
+command -v cc >/dev/null || need_packages gcc libc6-dev
+
+say "Building bench-client and the counting library"
+# SwiftPM does not notice that the settings of a package it depends on have changed: its plan is made anew.
+rm -f Benchmarks/.build/release.yaml
+build=(swift build --package-path Benchmarks -c release --static-swift-stdlib)
+"${build[@]}" --product bench-client || fail "bench-client does not build: mend what the compiler says above."
+bench_client=$("${build[@]}" --show-bin-path)/bench-client
+count_library=$PWD/Benchmarks/.build/libcount.so
+cc -std=gnu11 -O2 -Wall -Wextra -Werror -shared -fPIC -o "$count_library" Benchmarks/counts/count.c ||
+    fail "The counting library does not build: see the compiler's words above."
+
+start_redis
+say "Counting what one HGET costs on the loop"
+lengths 20000 60000
+count_calls 100
+at_most 0.01 "$allocations" "heap allocations, concurrency 100"
+at_most 0.001 "$other_locks" "locks, concurrency 100"
+at_most 2 "$task_locks" "locks of a task on its own status, the runtime's"
+count_calls 1
+at_most 0.01 "$allocations" "heap allocations, concurrency 1"
+at_most 0.001 "$other_locks" "locks, concurrency 1"
+
+if strace -c -o /dev/null true 2>/dev/null; then
+    lengths 1000 5000
+    trace 1
+    exactly 3 "$(more_calls)" "system calls, concurrency 1"
+    exactly 1 "$(more_calls "$reads")" "reads, concurrency 1"
+    exactly 1 "$(more_calls "$writes")" "writes, concurrency 1"
+    lengths 20000 60000
+    trace 1000
+    at_most 0.01 "$(more_calls "$writes")" "writes, concurrency 1000"
+else
+    say "This system does not let strace look at a program: system calls are NOT counted here"
+fi
+[ $failures -eq 0 ] || fail "$failures of the counts missed their goal."
