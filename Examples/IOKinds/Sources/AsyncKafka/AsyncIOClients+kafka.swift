@@ -1,0 +1,44 @@
+@_spi(Driver) public import AsyncIO
+public import IOCalls
+
+/// Kafka, as a kind of I/O.
+public enum Kafka: IOKind {
+    /// What messages call it.
+    public static let name = "Kafka"
+}
+
+extension EndpointKind {
+    /// A Kafka cluster, given by one of its brokers.
+    ///
+    /// A permit of its policy's is held for each message from its call to its delivery report. For messages a `connectTimeout` of less
+    /// than a second counts as one.
+    public static let kafka = EndpointKind("kafka")
+}
+
+extension AsyncIOClients {
+    /// The client for a Kafka endpoint: the same at each call, from any thread.
+    ///
+    /// It returns at once, with a client that is connecting at first; messages are accepted meanwhile. A client whose brokers are
+    /// all gone has ended, and is replaced at the next call, not before, so that each failure is seen by a caller.
+    ///
+    /// - Parameter id: the endpoint's id in the registry.
+    /// - Returns: the client.
+    /// - Throws: ``KafkaError`` with code `invalidEndpoint`: the id is unknown, the endpoint is not a Kafka cluster, it is given by a
+    ///   unix socket, it has credentials or a database, or the clients have been closed.
+    public func kafka(_ id: String) throws(KafkaError) -> KafkaClient {
+        do throws(EndpointError) {
+            return try client(id, kind: .kafka) { spec, limiter throws(EndpointError) in
+                guard spec.socketPath == nil else {
+                    throw EndpointError(.invalidSetting, id, "has a socket path: Kafka is reached over TCP")
+                }
+                guard spec.credentials == nil, spec.database == nil else {
+                    let message = "has credentials or a database: this driver uses neither"
+                    throw EndpointError(.invalidSetting, id, message)
+                }
+                return KafkaClient(spec, limiter: limiter, loop: loop)
+            }
+        } catch {
+            throw KafkaError(error)
+        }
+    }
+}

@@ -1,0 +1,107 @@
+@_spi(Driver) public import AsyncIO
+public import IOCalls
+import UVLoop
+
+/// A client of one Kafka cluster, over librdkafka.
+///
+/// At most the endpoint's `maxInflight` messages are on their way; further ones wait in turn. The client never repeats a message. It
+/// ends when all brokers are gone: every message is then refused with the cause, and ``AsyncIO/AsyncIOClients/kafka(_:)`` makes a new
+/// client. A client that nobody holds any more is shut down.
+///
+/// Everything here may be called from any thread. A task that runs on the client's loop is served without leaving it; none sees the
+/// threads that librdkafka has.
+public final class KafkaClient: Sendable {
+    let producer: KafkaProducer
+    /// Keeps the loop alive for as long as the client is.
+    private let loop: EventLoop
+
+    /// The endpoint's id.
+    public var endpoint: String { producer.calls.endpoint }
+
+    /// Makes a client that begins to connect at once.
+    init(_ spec: EndpointSpec, limiter: InflightLimiter, loop: EventLoop) {
+        self.loop = loop
+        producer = KafkaProducer(spec, limiter: limiter, loop: loop)
+        loop.post { [producer] in producer.open() }
+    }
+
+    deinit {
+        loop.post { [producer] in producer.calls.shutdown() }
+    }
+
+    // MARK: Messages
+
+    /// Sends one message, and waits for its delivery report.
+    ///
+    /// - Parameters:
+    ///   - value: what it says.
+    ///   - topic: the topic.
+    ///   - key: messages of one key go to one partition; nil for any.
+    ///   - timeout: the most time it may take; the endpoint's `commandTimeout` and ``AsyncIO/withIOTimeout(_:_:)`` hold beside it.
+    /// - Returns: where it was stored.
+    /// - Throws: ``KafkaError``: the cluster's own codes (*rejected*), `invalidCommand`, `messageTooLarge`, `connectFailed`,
+    ///   `connectionLost`, `overloaded`, `clientClosed`, `loopShutDown`, `cancelled` and `deadlineExceeded`: *notSent* if the message
+    ///   was never sent, *indeterminate* if it may have been stored.
+    @discardableResult
+    public func produce(
+        _ value: [UInt8],
+        to topic: String,
+        key: [UInt8]? = nil,
+        timeout: Duration? = nil
+    ) async throws(KafkaError) -> KafkaReceipt {
+        guard !topic.isEmpty, !topic.utf8.contains(0) else {
+            throw KafkaError(
+                .invalidCommand,
+                .notSent,
+                endpoint: endpoint,
+                "the topic is empty, or has a NUL byte"
+            )
+        }
+        return try await producer.calls.perform(.init(topic: topic, key: key, value: value), timeout: timeout)
+    }
+
+    /// Reads a topic's messages, of all partitions it has now.
+    ///
+    /// It returns at once, and reads with a connection of its own until nobody holds the sequence. It is in no consumer group and
+    /// commits nothing.
+    ///
+    /// - Parameters:
+    ///   - topic: the topic.
+    ///   - start: where to begin.
+    ///   - buffer: how many messages may be read ahead; less than 1 stands for 1.
+    /// - Returns: the messages.
+    public func consume(_ topic: String, from start: KafkaStart, buffer: Int = 100) -> KafkaMessages {
+        let buffer = max(1, buffer)
+        let consumer = KafkaConsumer(loop, endpoint: endpoint, topic: topic, from: start, buffer: buffer)
+        loop.post { [producer] in producer.open(consumer) }
+        return KafkaMessages(lease: .init(consumer, self))
+    }
+
+    func forget(_ consumer: KafkaConsumer) {
+        loop.post { [producer] in producer.forget(consumer) }
+    }
+
+    // MARK: Close
+
+    /// Whether the client has been closed, or its cluster is gone: every further message is refused.
+    public var hasEnded: Bool { producer.calls.hasEnded }
+
+    /// Closes the client: new messages are refused at once, those accepted get their reports, then the connections are closed.
+    ///
+    /// Sequences end.
+    ///
+    /// - Parameter timeout: how long reports are waited for. What has none by then fails.
+    public func close(timeout: Duration) async { await producer.calls.close(timeout: timeout) }
+
+    /// Closes the client, waiting at most five seconds for reports.
+    ///
+    /// See ``close(timeout:)``.
+    public func close() async { await close(timeout: .seconds(5)) }
+
+    /// Ends the client at once.
+    ///
+    /// Messages that wait fail: *notSent* those that have not been handed over, *indeterminate* the others.
+    public func shutdown() { producer.calls.shutdown() }
+}
+
+extension KafkaClient: IOClient {}

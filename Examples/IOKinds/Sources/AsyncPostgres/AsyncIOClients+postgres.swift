@@ -1,0 +1,37 @@
+@_spi(Driver) public import AsyncIO
+public import IOCalls
+
+/// Postgres, as a kind of I/O.
+public enum Postgres: IOKind {
+    /// What messages call it.
+    public static let name = "Postgres"
+}
+
+extension EndpointKind {
+    /// A Postgres server.
+    ///
+    /// A spec's `socketPath` is the whole path, `/directory/.s.PGSQL.5432`. Of its policy's permits as many are used as queries
+    /// may run at once, each on a connection of its own: eight at most.
+    public static let postgres = EndpointKind("postgres")
+}
+
+extension AsyncIOClients {
+    /// The client for a Postgres endpoint: the same at each call, from any thread.
+    ///
+    /// It returns at once, with a client that is connecting at first; queries are accepted meanwhile. A client that has lost its
+    /// last connection has ended, and is replaced at the next call, not before, so that each failure is seen by a caller.
+    ///
+    /// - Parameter id: the endpoint's id in the registry.
+    /// - Returns: the client.
+    /// - Throws: ``PostgresError`` with code `invalidEndpoint`: the id is unknown, the endpoint is not a Postgres server, its
+    ///   socket's path is not Postgres's, or the clients have been closed.
+    public func postgres(_ id: String) throws(PostgresError) -> PostgresClient {
+        do throws(EndpointError) {
+            return try client(id, kind: .postgres) { spec, limiter throws(EndpointError) in
+                PostgresClient(spec, address: try PostgresAddress(spec), limiter: limiter, loop: loop)
+            }
+        } catch {
+            throw PostgresError(error)
+        }
+    }
+}

@@ -1,0 +1,283 @@
+import CPostgres
+import IOCalls
+@_spi(Driver) import UVLoop
+
+/// Told what happens to a connection, on the loop's thread.
+protocol PostgresConnectionOwner: AnyObject {
+    /// It stands, and takes a query.
+    func connectionStands(_ connection: PostgresConnection)
+    /// Its query has been answered; it takes another.
+    func connection(_ connection: PostgresConnection, answered result: Result<PostgresReply, PostgresError>)
+    /// It is over; nothing follows. What was sent and not answered may have run.
+    func connection(_ connection: PostgresConnection, endedWith error: PostgresError)
+}
+
+/// One connection of libpq's, which never blocks, driven by the readiness of its socket.
+///
+/// It serves one query at a time. It belongs to its loop's thread.
+@safe final class PostgresConnection {
+    enum Phase { case connecting, idle, busy, closed }
+
+    private(set) var phase = Phase.connecting
+    /// Why it ended, if that was told.
+    private(set) var failure: PostgresError?
+    private let loop: EventLoop
+    private let address: PostgresAddress
+    private let endpoint: String
+    private weak var owner: (any PostgresConnectionOwner)?
+    private let away: Away
+    /// libpq's connection, from `start` to `close`; while `isOnPool` it belongs to a body there.
+    private let libpq = Handle()
+    private var isOnPool = false
+    private var connection: OpaquePointer? { unsafe libpq.pointer }
+    private var poll: LoopPoll?
+    private var reply: PostgresReply?
+
+    init(
+        _ loop: EventLoop,
+        _ address: PostgresAddress,
+        endpoint: String,
+        away: Away,
+        owner: any PostgresConnectionOwner
+    ) {
+        self.loop = loop
+        self.address = address
+        self.endpoint = endpoint
+        self.away = away
+        self.owner = owner
+    }
+
+    // MARK: Connect
+
+    /// Begins to connect; its owner is told, as a rule later.
+    func start() {
+        guard let words = CTexts(address.parameters.map(\.0) + [nil]),
+            let values = CTexts(address.parameters.map(\.1) + [nil])
+        else { return end(failed("a name or the password has a NUL byte")) }
+        step { [libpq] in
+            // It copies the words before it returns.
+            unsafe libpq.pointer = words.withPointers { words in
+                unsafe values.withPointers { values in unsafe PQconnectStartParams(words, values, 0) }
+            }
+            // What libpq would print to the terminal is dropped.
+            unsafe PQsetNoticeProcessor(libpq.pointer, { _, _ in }, nil)
+            let hasFailed = unsafe PQstatus(libpq.pointer) == CONNECTION_BAD
+            return hasFailed ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING
+        }
+    }
+
+    /// Takes one step of connecting, on the pool: libpq looks names up there, and proves with long sums that it knows a password.
+    private func step(_ body: @escaping @Sendable () -> PostgresPollingStatusType) {
+        libpq.status = nil
+        isOnPool = true
+        away.left()
+        let over: (Bool) -> Void = { [self] _ in
+            isOnPool = false
+            defer { away.cameBack() }
+            // It has ended meanwhile: now there is nobody else who uses it.
+            guard phase != .closed else { return finish() }
+            switch libpq.status {
+            case PGRES_POLLING_READING: awaitStep(.readable)
+            case PGRES_POLLING_WRITING: awaitStep(.writable)
+            case PGRES_POLLING_OK: stands()
+            case nil: end(loopIsGone)
+            default: end(failed(errorMessage))
+            }
+        }
+        do throws(IOError) {
+            _ = try LoopOffload(
+                on: loop,
+                body: { [libpq] in libpq.status = body() },
+                over: over,
+                loopWillShutDown: { [self] in end(loopIsGone) }
+            )
+        } catch {
+            isOnPool = false
+            end(loopIsGone)
+            away.cameBack()
+        }
+    }
+
+    /// Waits for the next step.
+    ///
+    /// At each libpq may close its socket and open another, so each step has a poll of its own.
+    private func awaitStep(_ readiness: LoopPoll.Readiness) {
+        watch { [self] _ in
+            stopWatching()
+            step { [libpq] in unsafe PQconnectPoll(libpq.pointer) }
+        }
+        poll?.wait(for: readiness)
+    }
+
+    private func stands() {
+        unsafe PQsetnonblocking(connection, 1)
+        processID = unsafe PQbackendPID(connection)
+        phase = .idle
+        watch { [self] result in became(result) }
+        // Also while it is idle: a server that goes away is seen at once.
+        poll?.wait(for: .readable)
+        if phase == .idle { owner?.connectionStands(self) }
+    }
+
+    private func watch(_ ready: @escaping (Result<LoopPoll.Readiness, IOError>) -> Void) {
+        do throws(IOError) {
+            poll = try LoopPoll(
+                on: loop,
+                descriptor: unsafe PQsocket(connection),
+                ready: ready,
+                loopWillShutDown: { [self] in end(loopIsGone) }
+            )
+        } catch {
+            end(error.name == "ESHUTDOWN" ? loopIsGone : failed("\(error)"))
+        }
+    }
+
+    private func stopWatching() {
+        poll?.close()
+        poll = nil
+    }
+
+    // MARK: Queries
+
+    /// The number of the process that serves this connection; 0 before it stands.
+    private(set) var processID: Int32 = 0
+
+    /// Sends a statement and its parameters; the connection is idle.
+    func send(_ statement: CTexts) {
+        phase = .busy
+        let parameters = Int32(statement.count - 1)
+        // libpq copies them before it returns. All are text, and so is the answer.
+        let isSent = unsafe statement.withPointers { texts in
+            unsafe PQsendQueryParams(connection, texts.pointee, parameters, nil, texts + 1, nil, nil, 0)
+        }
+        guard isSent == 1 else { return end(.lost(errorMessage, endpoint)) }
+        flush()
+    }
+
+    private func flush() {
+        switch unsafe PQflush(connection) {
+        case 0: poll?.wait(for: .readable)
+        // Also what comes is read meanwhile: a server that waits to be read reads nothing itself.
+        case 1: poll?.wait(for: [.readable, .writable])
+        default: end(.lost(errorMessage, endpoint))
+        }
+    }
+
+    private func became(_ result: Result<LoopPoll.Readiness, IOError>) {
+        guard unsafe PQconsumeInput(connection) == 1 else { return end(.lost(errorMessage, endpoint)) }
+        // Nobody listens, but a statement may have said LISTEN: what is not taken would pile up in libpq.
+        while let notification = unsafe PQnotifies(connection) { unsafe PQfreemem(notification) }
+        // A failed watch is a socket in error, of which libpq as a rule has had the cause when it read.
+        guard case .success(let readiness) = result else { return end(.lost("its socket failed", endpoint)) }
+        if readiness.contains(.writable) { flush() }
+        while phase == .busy, unsafe PQisBusy(connection) == 0 {
+            guard let result = unsafe PQgetResult(connection) else { return answered() }
+            reply = unsafe PostgresReply(result)
+            guard let status = reply?.status,
+                ![PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH].contains(status)
+            else {
+                // It would go on for ever, and its like cannot be expressed as rows.
+                return end(invalid("COPY cannot be sent: the connection was ended"))
+            }
+        }
+    }
+
+    private func answered() {
+        if unsafe PQstatus(connection) == CONNECTION_BAD { return end(.lost(errorMessage, endpoint)) }
+        guard let reply else { return end(.lost("the server answered with nothing", endpoint)) }
+        self.reply = nil
+        guard unsafe PQtransactionStatus(connection) == PQTRANS_IDLE else {
+            return end(
+                invalid("a transaction cannot be left open on a client that others share; it was rolled back")
+            )
+        }
+        phase = .idle
+        let isError = reply.status == PGRES_FATAL_ERROR || reply.status == PGRES_BAD_RESPONSE
+        owner?.connection(
+            self,
+            answered: isError ? .failure(PostgresError(reply, endpoint: endpoint)) : .success(reply)
+        )
+    }
+
+    // MARK: End
+
+    /// Ends the connection for a reason that is told.
+    func end(_ error: PostgresError) {
+        guard phase != .closed else { return }
+        failure = error
+        close()
+        owner?.connection(self, endedWith: error)
+    }
+
+    /// Ends the connection without a word.
+    func close() {
+        guard phase != .closed else { return }
+        phase = .closed
+        // First the poll: libpq closes its socket.
+        stopWatching()
+        if !isOnPool { finish() }
+    }
+
+    private func finish() {
+        unsafe PQfinish(connection)
+        unsafe libpq.pointer = nil
+    }
+
+    private var errorMessage: String {
+        // libpq keeps the text until the connection's next call; it is copied here. It has several lines.
+        let text = unsafe PQerrorMessage(connection).map { unsafe String(cString: $0) } ?? "out of memory"
+        // A server that says why it ends the connection says it in an answer.
+        if let words = reply?.field("M") { return words }
+        return text.split { $0.isNewline || $0 == "\t" }.joined(separator: " ")
+    }
+
+    private var loopIsGone: PostgresError {
+        let outcome: PostgresError.Outcome = phase == .busy ? .indeterminate : .notSent
+        return PostgresError(.loopShutDown, outcome, endpoint: endpoint, "the event loop has been shut down")
+    }
+
+    private func failed(_ message: String) -> PostgresError {
+        PostgresError(.connectFailed, .notSent, endpoint: endpoint, "connecting failed: \(message)")
+    }
+
+    private func invalid(_ message: String) -> PostgresError {
+        PostgresError(.invalidCommand, .rejected, endpoint: endpoint, message)
+    }
+}
+
+extension PostgresConnection {
+    /// How many of a client's connections are on the pool: the client has not stopped before they are back and closed.
+    ///
+    /// It belongs to its loop's thread.
+    final class Away {
+        private var count = 0
+        private var told: (() -> Void)?
+
+        func left() { count += 1 }
+
+        func cameBack() {
+            count -= 1
+            tell()
+        }
+
+        /// Has it told, once, when none is on the pool.
+        func whenNone(_ told: @escaping () -> Void) {
+            self.told = told
+            tell()
+        }
+
+        private func tell() {
+            guard count == 0, let told else { return }
+            self.told = nil
+            told()
+        }
+    }
+
+    /// What a body on the pool uses, and the loop when the body is over.
+    @safe private final class Handle: @unchecked Sendable {
+        // Safe to share: the pool orders the two.
+        var pointer: OpaquePointer?
+        /// What the body's step of connecting came to; nil if it never ran.
+        var status: PostgresPollingStatusType?
+    }
+}

@@ -1,0 +1,195 @@
+@_spi(Driver) import AsyncIO
+import IOCalls
+@_spi(Driver) import UVLoop
+
+/// The server of a client's calls: connections that each serve one query at a time, opened when there is need.
+///
+/// It belongs to its loop's thread.
+final class PostgresPool: CallServer, @unchecked Sendable {
+    // Safe to share: the constants are constant; everything else is touched on the loop's thread only.
+    typealias Kind = Postgres
+
+    /// A statement, and what stands for its parameters.
+    typealias Request = CTexts
+    typealias Value = PostgresReply
+    /// The connection that a call runs on.
+    typealias Running = Member
+
+    /// A connection of the pool's, and whom it serves.
+    final class Member {
+        let connection: PostgresConnection
+        var call: CallOf<PostgresPool>?
+        /// When it is given up: while it connects, or when its call has been abandoned.
+        var deadline: UInt64
+        /// The server is being asked to cancel the query: no other may be sent before it has been.
+        var isCancelling = false
+        /// When to ask again.
+        var nextCancel = UInt64.max
+        /// The query's end, if it came before the cancellation's.
+        var answer: Result<PostgresReply, PostgresError>?
+
+        init(_ connection: PostgresConnection, deadline: UInt64) {
+            self.connection = connection
+            self.deadline = deadline
+        }
+    }
+
+    /// The most connections of one client, however many permits there are.
+    private static let maxConnections = 8
+    /// How long an abandoned query may hold its connection where the policy sets no limit to silence.
+    private static let patience = Duration.seconds(30)
+    private static let cancelInterval = Duration.milliseconds(20)
+
+    let calls: Calls<PostgresPool>
+    private let address: PostgresAddress
+    private var members: [ObjectIdentifier: Member] = [:]
+    private var idle: [Member] = []
+    private let away = PostgresConnection.Away()
+    private lazy var canceller = PostgresCanceller(
+        calls.loop,
+        address,
+        endpoint: calls.endpoint,
+        away: away,
+        patience: calls.policy.connectTimeout
+    )
+
+    init(_ spec: EndpointSpec, address: PostgresAddress, limiter: InflightLimiter, loop: EventLoop) {
+        self.address = address
+        calls = Calls(spec, lanes: 1, limiter: limiter, loop: loop)
+        calls.server = self
+    }
+
+    // MARK: Connect
+
+    /// Begins with one connection.
+    func open() {
+        guard calls.failure == nil else { return }
+        calls.startTicking()
+        _ = makeMember()
+        calls.addSeats(min(calls.policy.maxInflight, Self.maxConnections))
+    }
+
+    private func makeMember() -> Member {
+        let connection = PostgresConnection(
+            calls.loop,
+            address,
+            endpoint: calls.endpoint,
+            away: away,
+            owner: self
+        )
+        let member = Member(connection, deadline: LoopClock.instant(after: calls.policy.connectTimeout))
+        members[ObjectIdentifier(connection)] = member
+        connection.start()
+        return member
+    }
+
+    // MARK: Calls
+
+    static func byteCount(of request: Request) -> Int { request.byteCount }
+
+    func start(_ call: CallOf<PostgresPool>) {
+        // One that is connecting for nobody yet is soon idle.
+        let member = idle.popLast() ?? members.values.first { $0.call == nil } ?? makeMember()
+        guard member.connection.phase != .closed else {
+            // It failed at once, before it had a call to tell of it.
+            return calls.finish(call, .failure(member.connection.failure ?? calls.shutDown))
+        }
+        member.call = call
+        call.running = member
+        if member.connection.phase == .idle { send(call, on: member) }
+    }
+
+    private func send(_ call: CallOf<PostgresPool>, on member: Member) {
+        member.connection.send(call.request)
+    }
+
+    func abandon(_ call: CallOf<PostgresPool>) -> CallOutcome {
+        guard let member = call.running else { return .notSent }
+        guard member.connection.phase == .busy else {
+            // It waits for its connection, which is the next one's now.
+            member.call = nil
+            calls.finish(call, .failure(calls.shutDown))
+            return .notSent
+        }
+        member.deadline = LoopClock.instant(after: calls.policy.livenessTimeout ?? Self.patience)
+        cancel(member)
+        return .indeterminate
+    }
+
+    /// Has the server cancel what an abandoned query's connection is doing; again after a while, if it was not doing it yet.
+    private func cancel(_ member: Member) {
+        member.isCancelling = true
+        member.nextCancel = .max
+        canceller.cancel(member.connection.processID) { [self] isDone in
+            member.isCancelling = false
+            member.nextCancel = LoopClock.instant(after: Self.cancelInterval)
+            // Nothing stops it on the server, or it is stopped later: then the connection's next query could be hit.
+            guard isDone else {
+                return member.connection.end(.lost("the query could not be cancelled", calls.endpoint))
+            }
+            if let answer = member.answer { finish(member, answer) }
+        }
+    }
+
+    private func finish(_ member: Member, _ result: Result<PostgresReply, PostgresError>) {
+        guard let call = member.call, member.connection.phase != .closed else { return }
+        member.call = nil
+        member.answer = nil
+        member.nextCancel = .max
+        member.deadline = .max
+        idle.append(member)
+        calls.finish(call, result)
+    }
+
+    func tick(_ now: UInt64) -> Bool {
+        for member in Array(members.values) where member.deadline <= now {
+            if member.connection.phase == .connecting {
+                let message = "connecting took longer than it may"
+                let error = PostgresError(.connectTimedOut, .notSent, endpoint: calls.endpoint, message)
+                member.connection.end(error)
+            } else {
+                member.connection.end(.lost("an abandoned query did not end", calls.endpoint))
+            }
+        }
+        for member in members.values where member.nextCancel <= now { cancel(member) }
+        let isCancelling = canceller.tick(now)
+        return isCancelling || members.values.contains { $0.deadline < .max }
+    }
+
+    // MARK: End
+
+    func stop() {
+        for member in members.values { member.connection.close() }
+        (members, idle) = ([:], [])
+        canceller.close()
+        away.whenNone { [calls] in calls.stopped() }
+    }
+}
+
+// MARK: - Told by connections
+
+extension PostgresPool: PostgresConnectionOwner {
+    func connectionStands(_ connection: PostgresConnection) {
+        guard let member = members[ObjectIdentifier(connection)] else { return }
+        member.deadline = .max
+        if let call = member.call { send(call, on: member) } else { idle.append(member) }
+    }
+
+    func connection(_ connection: PostgresConnection, answered result: Result<PostgresReply, PostgresError>) {
+        guard let member = members[ObjectIdentifier(connection)] else { return }
+        if member.isCancelling { member.answer = result } else { finish(member, result) }
+    }
+
+    func connection(_ connection: PostgresConnection, endedWith error: PostgresError) {
+        guard let member = members.removeValue(forKey: ObjectIdentifier(connection)) else { return }
+        idle.removeAll { $0 === member }
+        if member.isCancelling { canceller.forget(connection.processID) }
+        // A client ends with its last connection.
+        let isLast = !members.values.contains { $0.connection.phase == .idle || $0.connection.phase == .busy }
+        if let call = member.call {
+            member.call = nil
+            calls.finish(call, .failure(error))
+        }
+        if isLast, error.code != .invalidCommand { calls.end(error) }
+    }
+}

@@ -1,0 +1,60 @@
+import CPostgres
+import IOCalls
+
+/// A row of an answer.
+public struct PostgresRow: Hashable, Sendable {
+    /// The columns' names, in their order.
+    public let columns: [String]
+    /// The values as Postgres writes them in text, one for each column; nil for NULL.
+    public let values: [String?]
+
+    /// The value in the first column of that name; nil if there is none, or if it is NULL.
+    public subscript(_ column: String) -> String? {
+        columns.firstIndex(of: column).flatMap { values[$0] }
+    }
+}
+
+/// An answer as libpq holds it; it is decoded on its task's own side, then let go.
+@safe final class PostgresReply: @unchecked Sendable {
+    // Safe to share: libpq does not change a result once it has given it out, and frees it when it is told to, in `deinit`.
+    private let result: OpaquePointer
+
+    init(_ result: OpaquePointer) { unsafe self.result = unsafe result }
+
+    deinit { unsafe PQclear(result) }
+
+    var status: ExecStatusType { unsafe PQresultStatus(result) }
+
+    /// A field of an error, by libpq's letter for it.
+    func field(_ letter: Unicode.Scalar) -> String? {
+        // The text lives as long as the result; it is copied here.
+        unsafe PQresultErrorField(result, Int32(letter.value)).map { unsafe String(cString: $0) }
+    }
+
+    /// Decodes the rows.
+    func rows(endpoint: String) throws(PostgresError) -> [PostgresRow] {
+        let columns = unsafe (0..<PQnfields(result)).map { column in
+            // The name lives as long as the result; it is copied here.
+            unsafe PQfname(result, column).map { unsafe String(cString: $0) } ?? ""
+        }
+        var rows: [PostgresRow] = []
+        for row in unsafe 0..<PQntuples(result) {
+            var values: [String?] = []
+            for column in 0..<Int32(columns.count) { values.append(try value(row, column, endpoint)) }
+            rows.append(PostgresRow(columns: columns, values: values))
+        }
+        return rows
+    }
+
+    private func value(_ row: Int32, _ column: Int32, _ endpoint: String) throws(PostgresError) -> String? {
+        guard unsafe PQgetisnull(result, row, column) == 0 else { return nil }
+        // So many bytes live there as long as the result; they are copied here.
+        let count = unsafe Int(PQgetlength(result, row, column))
+        let bytes = unsafe UnsafeRawBufferPointer(start: PQgetvalue(result, row, column), count: count)
+        guard let text = unsafe String(validating: bytes, as: UTF8.self) else {
+            let message = "a value of the answer is not UTF-8"
+            throw PostgresError(.unexpectedReply, .answered, endpoint: endpoint, message)
+        }
+        return text
+    }
+}

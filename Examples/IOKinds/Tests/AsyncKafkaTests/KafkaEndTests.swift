@@ -1,0 +1,235 @@
+import IOCalls
+import KafkaMock
+import TestSupport
+import Testing
+
+@_spi(Driver) @testable import AsyncKafka
+@_spi(Driver) import UVLoop
+
+/// How messages and sequences end early: by their deadline, their task's cancellation, or with their client or loop.
+@Suite(.serialized) struct KafkaEndTests: KafkaSuite {
+    let cluster: TestCluster
+
+    init() throws {
+        cluster = try TestCluster()
+        cluster.mock.makeTopic("t", partitions: 1)
+    }
+
+    enum Limit: CaseIterable { case policy, call, task, cancellation }
+
+    /// Whatever ends it, a message that is on its way ends within 20 ms of it.
+    @Test(arguments: Limit.allCases)
+    func earlyEndsAreInTime(limit: Limit) async throws {
+        let time = Duration.milliseconds(60)
+        let kafka = try cluster.clients(.init(commandTimeout: limit == .policy ? time : nil)).kafka("events")
+        cluster.mock.delayAnswers(milliseconds: 3000)
+        let noise = SchedulingNoise(besides: "kafka-test")
+        let end = await TimedEnd<KafkaError>.of(within: time) {
+            switch limit {
+            case .policy: try await kafka.produce([1], to: "t")
+            case .call: try await kafka.produce([1], to: "t", timeout: time)
+            case .task: try await withIOTimeout(time) { _ = try await kafka.produce([1], to: "t") }
+            case .cancellation:
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    group.addTask { try await kafka.produce([1], to: "t") }
+                    try await cluster.loop.sleep(for: time)
+                    group.cancelAll()
+                    try await group.waitForAll()
+                }
+            }
+        }
+        let allowance = await noise.stop()
+        #expect(end.error?.code == (limit == .cancellation ? .cancelled : .deadlineExceeded))
+        #expect(end.error?.outcome == .indeterminate)
+        #expect(end.lateness > .milliseconds(-2))
+        #expect(end.lateness < .milliseconds(20) + allowance)
+        kafka.shutdown()
+        await cluster.loop.shutdown()
+    }
+
+    @Test func aMessageThatWaitsIsNeverSent() async throws {
+        let io = try cluster.clients(
+            .init(maxInflight: 1, connectTimeout: .seconds(3600), commandTimeout: nil)
+        )
+        let kafka = try io.kafka("events")
+        #expect(await failure(of: "first", on: kafka) == nil)
+        cluster.mock.delayAnswers(milliseconds: 500)
+        let running = start("second", kafka)
+        #expect(await holds(kafka, running: 1))
+        let waiting = start("never", kafka)
+        #expect(await holds(kafka, running: 1, waiting: 1))
+        waiting.cancel()
+        let error = await waiting.value
+        #expect(error?.code == .cancelled)
+        #expect(error?.outcome == .notSent)
+        running.cancel()
+        #expect(await running.value?.outcome == .indeterminate)
+        // The permit comes back with the report of what nobody waits for any more.
+        cluster.mock.delayAnswers(milliseconds: 0)
+        #expect(await failure(of: "third", on: kafka) == nil)
+        var read: [String] = []
+        for try await message in kafka.consume("t", from: .beginning) {
+            read.append(String(decoding: message.value, as: UTF8.self))
+            if read.last == "third" { break }
+        }
+        #expect(read == ["first", "second", "third"])
+        await io.close()
+        await cluster.loop.shutdown()
+    }
+
+    // MARK: Sequences
+
+    @Test func waitingForAMessageHasALimitAndCanBeCancelled() async throws {
+        let io = try cluster.clients()
+        let kafka = try io.kafka("events")
+        let messages = kafka.consume("t", from: .beginning)
+        let late = await #expect(throws: KafkaError.self) {
+            try await withIOTimeout(.milliseconds(20)) {
+                var iterator = messages.makeAsyncIterator()
+                _ = try await iterator.next()
+            }
+        }
+        #expect(late?.code == .deadlineExceeded)
+        #expect(late?.outcome == .notSent)
+        for isBegun in [true, false] {
+            let gate = Gate()
+            let task = Task {
+                if !isBegun { await gate.wait() }
+                var iterator = messages.makeAsyncIterator()
+                return try await iterator.next()
+            }
+            if isBegun {
+                #expect(await eventually { await cluster.loop.run { messages.lease.consumer.isAwaited } })
+            }
+            task.cancel()
+            gate.open()
+            let error = await #expect(throws: KafkaError.self) { try await task.value }
+            #expect(error?.code == .cancelled)
+        }
+        // The sequence goes on, and has lost nothing.
+        #expect(await failure(of: "x", on: kafka) == nil)
+        var iterator = messages.makeAsyncIterator()
+        #expect(try await iterator.next()?.offset == 0)
+        await io.close()
+        await cluster.loop.shutdown()
+    }
+
+    @Test func aSequenceThatNobodyHoldsEndsItsThread() async throws {
+        let io = try cluster.clients()
+        let kafka = try io.kafka("events")
+        for number in 0..<10 { #expect(await failure(of: "\(number)", on: kafka) == nil) }
+        try await {
+            // Its thread is waiting for a place when it is let go.
+            let messages = kafka.consume("t", from: .beginning, buffer: 1)
+            var iterator = messages.makeAsyncIterator()
+            let first = try await iterator.next()
+            #expect(first != nil)
+            #expect(await eventually { await cluster.loop.run { messages.lease.consumer.isFull } })
+        }()
+        #expect(await eventually { await cluster.loop.run { kafka.producer.threadCount } == 1 })
+        await io.close()
+        #expect(await cluster.loop.run { kafka.producer.threadCount } == 0)
+        await cluster.loop.shutdown()
+    }
+
+    // MARK: The client's end, and the loop's
+
+    @Test func closeWaitsForWhatWasAcceptedAndRefusesTheRest() async throws {
+        let io = try cluster.clients(
+            .init(maxInflight: 1, connectTimeout: .seconds(3600), commandTimeout: nil)
+        )
+        let kafka = try io.kafka("events")
+        #expect(await failure(of: "x", on: kafka) == nil)
+        cluster.mock.delayAnswers(milliseconds: 50)
+        let tasks = (0..<3).map { start("\($0)", kafka) }
+        #expect(await holds(kafka, running: 1, waiting: 2))
+        let closing = Task { await kafka.close(timeout: .seconds(3600)) }
+        #expect(await eventually { kafka.hasEnded })
+        #expect(await failure(of: "late", on: kafka)?.code == .clientClosed)
+        for task in tasks { #expect(await task.value == nil) }
+        await closing.value
+        await cluster.loop.shutdown()
+    }
+
+    @Test func closeGivesUpAtItsTimeoutAndShutdownAtOnce() async throws {
+        for isClosed in [true, false] {
+            let io = try cluster.clients(.init(maxInflight: 1, commandTimeout: nil))
+            let kafka = try io.kafka("events")
+            cluster.mock.delayAnswers(milliseconds: 0)
+            #expect(await failure(of: "x", on: kafka) == nil)
+            cluster.mock.delayAnswers(milliseconds: 3_600_000)
+            let (running, waiting) = (start("a", kafka), start("b", kafka))
+            #expect(await holds(kafka, running: 1, waiting: 1))
+            if isClosed { await kafka.close(timeout: .milliseconds(20)) } else { kafka.shutdown() }
+            let errors = [await running.value, await waiting.value]
+            #expect(errors.allSatisfy { $0?.code == .clientClosed })
+            #expect(Set(errors.map { $0?.outcome }) == [.indeterminate, .notSent])
+            // What was on its way is given up with the instance, and its permit is free.
+            #expect(await holds(kafka, running: 0))
+            #expect(await eventually { await cluster.loop.run { kafka.producer.threadCount } == 0 })
+        }
+        await cluster.loop.shutdown()
+    }
+
+    @Test func whatWasAbandonedBeforeTheEndIsGivenUpWithIt() async throws {
+        let kafka = try cluster.clients(.init(maxInflight: 1, commandTimeout: nil)).kafka("events")
+        #expect(await failure(of: "x", on: kafka) == nil)
+        cluster.mock.delayAnswers(milliseconds: 3_600_000)
+        let running = start("a", kafka)
+        #expect(await holds(kafka, running: 1))
+        running.cancel()
+        #expect(await running.value?.code == .cancelled)
+        kafka.shutdown()
+        #expect(await holds(kafka, running: 0))
+        #expect(await eventually { await cluster.loop.run { kafka.producer.threadCount } == 0 })
+        await cluster.loop.shutdown()
+    }
+
+    @Test func theLoopsShutdownEndsEverything() async throws {
+        // A reader that is still looking for its partitions has so long for it.
+        let policy = EndpointPolicy(maxInflight: 1, connectTimeout: .milliseconds(100), commandTimeout: nil)
+        let kafka = try cluster.clients(policy).kafka("events")
+        #expect(await failure(of: "x", on: kafka) == nil)
+        let messages = kafka.consume("t", from: .end)
+        let reading = Task {
+            var iterator = messages.makeAsyncIterator()
+            return try await iterator.next()
+        }
+        cluster.mock.delayAnswers(milliseconds: 3_600_000)
+        let (running, waiting) = (start("a", kafka), start("b", kafka))
+        #expect(await holds(kafka, running: 1, waiting: 1))
+        #expect(await eventually { await cluster.loop.run { messages.lease.consumer.isAwaited } })
+        await cluster.loop.shutdown()
+        let errors = [await running.value, await waiting.value]
+        #expect(errors.allSatisfy { $0?.code == .loopShutDown })
+        #expect(Set(errors.map { $0?.outcome }) == [.indeterminate, .notSent])
+        let error = await #expect(throws: KafkaError.self) { try await reading.value }
+        #expect(error?.code == .loopShutDown)
+        #expect(await failure(of: "x", on: kafka)?.code == .loopShutDown)
+        #expect(await eventually { await cluster.loop.run { kafka.producer.threadCount } == 0 })
+    }
+
+    @Test func shutdownInEveryStateIsClean() async throws {
+        for turns in 0..<10 {
+            let loop = EventLoop(name: "short-lived")
+            let spec = EndpointSpec(
+                id: "events",
+                kind: .kafka,
+                host: "127.0.0.1",
+                port: cluster.mock.port,
+                policy: .patient
+            )
+            let kafka = try AsyncIOClients(loop: loop, endpoints: try EndpointRegistry([spec])).kafka(
+                "events"
+            )
+            let messages = kafka.consume("t", from: .beginning)
+            let task = Task { await failure(of: "x", on: kafka) }
+            for _ in 0..<turns { try await loop.sleep(for: .zero) }
+            await loop.shutdown()
+            let error = await task.value
+            #expect(error == nil || error?.code == .loopShutDown)
+            _ = messages
+        }
+        await cluster.loop.shutdown()
+    }
+}

@@ -1,0 +1,69 @@
+import IOCalls
+import KafkaMock
+import TestSupport
+import Testing
+
+@_spi(Driver) @testable import AsyncKafka
+@_spi(Driver) import UVLoop
+
+/// A cluster of a test's own, and clients for it.
+struct TestCluster {
+    let mock: MockCluster
+    let loop: EventLoop
+
+    init() throws {
+        mock = try #require(MockCluster())
+        loop = EventLoop(name: "kafka-test")
+    }
+
+    func clients(_ policy: EndpointPolicy = .patient, port: Int? = nil) throws -> AsyncIOClients {
+        let spec = EndpointSpec(
+            id: "events",
+            kind: .kafka,
+            host: "127.0.0.1",
+            port: port ?? mock.port,
+            policy: policy
+        )
+        let other = EndpointSpec(id: "other", kind: EndpointKind("other"), host: "localhost", port: 1)
+        let unix = EndpointSpec(id: "unix", kind: .kafka, socketPath: "/tmp/kafka")
+        var secret = spec
+        (secret.id, secret.credentials) = ("secret", EndpointCredentials(password: "p"))
+        var numbered = spec
+        (numbered.id, numbered.database) = ("numbered", "1")
+        let all = [spec, other, unix, secret, numbered]
+        return AsyncIOClients(loop: loop, endpoints: try EndpointRegistry(all))
+    }
+}
+
+/// The error that a message ends with; nil if it is delivered.
+func failure(of value: String, on kafka: KafkaClient, to topic: String = "t", timeout: Duration? = nil) async
+    -> KafkaError?
+{
+    do throws(KafkaError) {
+        try await kafka.produce(Array(value.utf8), to: topic, timeout: timeout)
+        return nil
+    } catch {
+        return error
+    }
+}
+
+/// What the suites about ends begin with.
+protocol KafkaSuite {
+    var cluster: TestCluster { get }
+}
+
+extension KafkaSuite {
+    func start(_ value: String, _ kafka: KafkaClient) -> Task<KafkaError?, Never> {
+        Task { await failure(of: value, on: kafka) }
+    }
+
+    /// Waits until so many messages run and so many wait.
+    func holds(_ kafka: KafkaClient, running: Int, waiting: Int = 0) async -> Bool {
+        await eventually {
+            await cluster.loop.run {
+                kafka.producer.calls.runningCalls.count == running
+                    && kafka.producer.calls.waitingCount == waiting
+            }
+        }
+    }
+}
