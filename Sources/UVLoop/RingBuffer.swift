@@ -1,6 +1,8 @@
 /// A first-in first-out queue whose memory is used round and round: no element moves, no allocation once it is large enough.
 @_spi(Driver) @safe public struct RingBuffer<Element>: ~Copyable {
-    /// From `head` on, and round the end, `used` places hold elements, the others nothing. An empty one may have no memory.
+    /// From `head` on, and round the end, `used` places hold elements, the others nothing.
+    ///
+    /// An empty queue may have no memory.
     @usableFromInline var places = unsafe UnsafeMutableBufferPointer<Element>(start: nil, count: 0)
     @usableFromInline var head = 0
     @usableFromInline var used = 0
