@@ -255,15 +255,25 @@ import CUV
     /// The time in nanoseconds, on the clock of `LoopClock`; read once a turn, and cut to milliseconds.
     package var now: UInt64 { phase == .closed ? LoopClock.now : unsafe uv_now(uvLoop) * 1_000_000 }
 
-    /// An instant not before this one, and some milliseconds after it at most: for limits that must not be early, at a third
-    /// of the clock's price.
+    /// An instant not before this one, and a tick and a half of the kernel's after it at most: for limits that must not be
+    /// early, at a third of the clock's price.
     package var soon: UInt64 {
-        // While the coarse clock has not moved, the turn began less than its step ago.
-        guard LoopClock.coarse == turnBegan.value.coarse else { return LoopClock.now }
-        return turnBegan.value.precise + Self.mostUnseen
+        Self.soon(coarse: LoopClock.coarse, turnBegan: turnBegan.value) { LoopClock.now }
     }
 
-    /// For how long the coarse clock may stand still: a tick comes late now and then, by less than half of its step.
+    /// What `soon` is at a time of the coarse clock.
+    @inline(__always)
+    static func soon(
+        coarse: UInt64,
+        turnBegan: (coarse: UInt64, precise: UInt64),
+        now: () -> UInt64
+    ) -> UInt64 {
+        // While the coarse clock has not moved, the turn began less than its step ago.
+        guard coarse == turnBegan.coarse else { return now() }
+        return turnBegan.precise + mostUnseen
+    }
+
+    /// For how long the coarse clock is taken to stand still at most: a tick may come late, by half of its step.
     static let mostUnseen = LoopClock.coarseStep * 3 / 2
 
     /// Brings `now` up to date, for a time that has to be counted from this moment.
