@@ -74,7 +74,7 @@ install_missing() {
     has cc || missing+=(gcc libc6-dev)
     has pkg-config || missing+=(pkg-config)
     { has pkg-config && pkg-config --exists libuv; } || missing+=(libuv1-dev)
-    { has redis-server && has redis-cli; } || missing+=(redis-server)
+    [ "$scenario" = decoder ] || { has redis-server && has redis-cli; } || missing+=(redis-server)
     has python3 || missing+=(python3)
     { has python3 && python3 -m pip --version >/dev/null 2>&1; } || missing+=(python3-pip python3-venv)
     if [ ${#missing[@]} -eq 0 ]; then return; fi
@@ -174,40 +174,56 @@ run_rows() {
     done <<<"$rows"
 }
 
-# The decoders alone, in turn: "program TAB json" for each line they print.
+# The decoders alone, in turn, with elements of up to 6 bytes and of 32: "program TAB pair TAB json" for each line they print.
 run_decoders() {
-    local pair line
-    say "the decoders alone"
-    for ((pair = 0; pair < pairs; pair++)); do
-        # It fails if pieces cost too much, which is for whoever runs it by itself: here the figures are wanted.
-        while read -r line; do printf 'client\t%s\n' "$line"; done < <("${bench_client%bench-client}bench-decoder")
-        while read -r line; do printf 'hiredis\t%s\n' "$line"; done < <("$c_build/bench-reader")
-    done >"$scratch/decoders"
-    [ -s "$scratch/decoders" ] || fail "the decoders said nothing."
+    local pair length elements=1000000
+    if [ $quick = yes ]; then elements=100000; fi
+    for length in 1 32; do
+        say "the decoders alone, elements of at least $length bytes"
+        for ((pair = 0; pair < pairs; pair++)); do
+            run_decoder client "${bench_client%bench-client}bench-decoder"
+            run_decoder hiredis "$c_build/bench-reader"
+        done
+    done
+}
+
+# run_decoder PROGRAM PATH
+run_decoder() {
+    local status=0
+    "$2" "$elements" "$length" >"$scratch/decoder" || status=$?
+    # Status 1 says that pieces cost too much, after all its lines: the figures are wanted here, whatever they are.
+    if [ $status -gt 1 ] || [ ! -s "$scratch/decoder" ]; then fail "$2 failed with status $status."; fi
+    sed "s/^/$1\t$pair\t/" "$scratch/decoder" >>"$scratch/decoders"
 }
 
 print_decoders() {
-    python3 - "$scratch/decoders" <<'PYTHON'
-import json, statistics, sys
+    python3 - "$scratch/decoders" "$pairs" "$(versions | paste -s -d ',' | sed 's/,\([^ ]\)/, \1/g')" <<'PYTHON'
+import datetime, json, statistics, sys
 
+path, pairs, versions = sys.argv[1:]
 ours, theirs = {}, {}
-for line in open(sys.argv[1]):
-    program, report = line.rstrip("\n").split("\t")
+for line in open(path):
+    program, pair, report = line.rstrip("\n").split("\t")
     report = json.loads(report)
-    (ours if program == "client" else theirs).setdefault((report["into"], report["pieces"]), []).append(report)
+    runs = ours if program == "client" else theirs
+    runs.setdefault((report["length"], report["into"], report["pieces"]), {})[pair] = report
 
-print("| 1,000,000 short strings, decoded into | arriving | throughput ratio | MB/s | million elements/s |")
-print("|---|---|--:|--:|--:|")
-for (into, pieces), runs in ours.items():
-    others = theirs["redisReply", pieces]
-    ratio = statistics.median(a["bytes_per_second"] / b["bytes_per_second"] for a, b in zip(runs, others))
+print("| elements | decoded into | arriving | throughput ratio | MB/s | million elements/s |")
+print("|---|---|---|--:|--:|--:|")
+for (length, into, pieces), runs in ours.items():
+    others = theirs[length, "redisReply", pieces]
+    ratio = statistics.median(runs[pair]["bytes_per_second"] / others[pair]["bytes_per_second"] for pair in runs)
 
     def medians(field):
-        return " / ".join(f"{statistics.median(run[field] for run in each) / 1e6:.1f}" for each in (runs, others))
+        return " / ".join(
+            f"{statistics.median(run[field] for run in each.values()) / 1e6:.1f}" for each in (runs, others))
 
-    print(f"| `{into}` | {pieces} | **{ratio:.2f}** | {medians('bytes_per_second')} | {medians('elements_per_second')} |")
+    size = "up to 6 bytes" if length == 1 else f"{length} bytes"
+    print(f"| {size} | `{into}` | {pieces} | **{ratio:.2f}** | {medians('bytes_per_second')} "
+          f"| {medians('elements_per_second')} |")
 print()
-print("This package's decoder / hiredis's redisReader with its redisReply.")
+print(f"One array. This package's decoder / hiredis's redisReader with its redisReply, medians of {pairs} pairs of runs in turn; "
+      f"{versions}; {datetime.date.today()}.")
 print()
 PYTHON
 }
@@ -215,7 +231,7 @@ PYTHON
 versions() {
     swift --version 2>/dev/null | grep -o 'Swift version [0-9.]*' | head -n 1
     "$bench_hiredis" --version
-    redis-server --version | sed 's/.* v=\([0-9.]*\).*/Redis \1/'
+    [ "$scenario" = decoder ] || redis-server --version | sed 's/.* v=\([0-9.]*\).*/Redis \1/'
 }
 
 print_table() {

@@ -1,18 +1,21 @@
 /*
- * bench-reader [ELEMENTS]: what one large reply costs hiredis's redisReader, arriving whole, in pieces of 64 KiB and
+ * bench-reader [ELEMENTS [LENGTH]]: what one large reply costs hiredis's redisReader, arriving whole, in pieces of 64 KiB and
  * byte by byte.
  *
  * The counterpart of bench-decoder: the same reply, the same rounds, the same JSON lines. What a reply is read into is
  * freed within the time, there as here.
  */
 
-#include <malloc.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include <hiredis/hiredis.h>
 
@@ -29,15 +32,15 @@ static double now(void) {
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
-/* An array of short bulk strings. */
-static char *make_reply(long elements, size_t *length) {
-    char *bytes = malloc(32 + (size_t)elements * 48);
+/* An array of bulk strings: numbers, with zeros in front where they are shorter than text_length. */
+static char *make_reply(long elements, int text_length, size_t *length) {
+    size_t most = 40 + (text_length > 20 ? (size_t)text_length : 20);
+    char *bytes = malloc(32 + (size_t)elements * most);
     if (bytes == NULL) die("out of memory");
     char *end = bytes + sprintf(bytes, "*%ld\r\n", elements);
     for (long number = 0; number < elements; number++) {
-        char text[24];
-        int count = sprintf(text, "%ld", number);
-        end += sprintf(end, "$%d\r\n%s\r\n", count, text);
+        int count = snprintf(NULL, 0, "%0*ld", text_length, number);
+        end += sprintf(end, "$%d\r\n%0*ld\r\n", count, text_length, number);
     }
     *length = (size_t)(end - bytes);
     return bytes;
@@ -73,19 +76,33 @@ static int compare(const void *left, const void *right) {
     return difference < 0 ? -1 : difference > 0;
 }
 
+/* The argument at a place, or what it is without one; 0 if it is no number from 1 to most. */
+static long number(int argc, char **argv, int place, long without, long most) {
+    if (argc <= place) return without;
+    char *end;
+    long value = strtol(argv[place], &end, 10);
+    return end == argv[place] || *end != 0 || value > most ? 0 : value;
+}
+
 int main(int argc, char **argv) {
+#ifdef __GLIBC__
     /* As bench-decoder: what is freed stays. */
-    mallopt(M_TRIM_THRESHOLD, INT32_MAX);
+    mallopt(M_TRIM_THRESHOLD, INT_MAX);
     mallopt(M_MMAP_THRESHOLD, 1 << 30);
-    long elements = argc > 1 ? strtol(argv[1], NULL, 10) : 1000000;
-    if (elements < 1) die("usage: bench-reader [ELEMENTS]");
+#endif
+    long elements = number(argc, argv, 1, 1000000, 100000000);
+    int text_length = (int)number(argc, argv, 2, 1, 1000);
+    if (argc > 3 || elements < 1 || text_length < 1) {
+        fputs("usage: bench-reader [ELEMENTS [LENGTH]], the least length of an element in bytes, at most 1000\n", stderr);
+        return 2;
+    }
     const struct {
         const char *name;
         size_t bytes;
     } ways[] = {{"whole", SIZE_MAX}, {"64KiB", 64 << 10}, {"byte", 1}};
     enum { WAYS = sizeof ways / sizeof ways[0] };
     size_t length;
-    char *bytes = make_reply(elements, &length);
+    char *bytes = make_reply(elements, text_length, &length);
     double seconds[WAYS][ROUNDS];
     for (int round = 0; round < ROUNDS; round++)
         for (int way = 0; way < WAYS; way++)
@@ -94,9 +111,9 @@ int main(int argc, char **argv) {
     double whole = seconds[0][ROUNDS / 2];
     for (int way = 0; way < WAYS; way++) {
         double median = seconds[way][ROUNDS / 2];
-        printf("{\"pieces\": \"%s\", \"into\": \"redisReply\", \"seconds\": %g, \"ratio_to_whole\": %g, "
+        printf("{\"length\": %d, \"pieces\": \"%s\", \"into\": \"redisReply\", \"seconds\": %g, \"ratio_to_whole\": %g, "
                "\"bytes_per_second\": %g, \"elements_per_second\": %g}\n",
-               ways[way].name, median, median / whole, (double)length / median, (double)elements / median);
+               text_length, ways[way].name, median, median / whole, (double)length / median, (double)elements / median);
     }
     free(bytes);
     return 0;

@@ -3,9 +3,10 @@ import RESP
 
 /// What one large reply costs, arriving whole and in pieces, as one JSON line for each way.
 ///
-///     bench-decoder [ELEMENTS]
+///     bench-decoder [ELEMENTS [LENGTH]]
 ///
-/// It is decoded into a tree of `RESPValue`, and into `[String]` without one.
+/// It is decoded into a tree of `RESPValue`, and into `[String]` without one. The elements are numbers as strings, with zeros
+/// in front where they are shorter than LENGTH bytes: a string of up to 15 bytes needs no memory of its own in Swift.
 ///
 /// The ways are run in turn, several times over, and the median of each is printed, so that a machine whose speed drifts
 /// does not favour one of them. The C library is told to keep what is freed: whether it gives the memory of a million values
@@ -48,8 +49,17 @@ enum BenchDecoder {
 
     static func main() throws {
         keepFreedMemory()
-        let elements = CommandLine.arguments.dropFirst().first.flatMap { Int($0) } ?? 1_000_000
-        let bytes = reply(elements)
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        guard arguments.count <= 2,
+            let elements = number(arguments.first, orElse: 1_000_000, most: 100_000_000),
+            let length = number(arguments.dropFirst().first, orElse: 1, most: 1000)
+        else {
+            fail(
+                2,
+                "usage: bench-decoder [ELEMENTS [LENGTH]], the least length of an element in bytes, at most 1000"
+            )
+        }
+        let bytes = reply(elements, length)
         var seconds: [[Double]] = ways.map { _ in [] }
         for _ in 0..<rounds {
             for (index, way) in ways.enumerated() {
@@ -62,7 +72,8 @@ enum BenchDecoder {
             let median = median(seconds[index])
             if way.pieceBytes == .max { whole = median }
             let fields = [
-                #""pieces": "\#(way.pieces)""#, #""into": "\#(way.into)""#, #""seconds": \#(median)"#,
+                #""length": \#(length)"#, #""pieces": "\#(way.pieces)""#, #""into": "\#(way.into)""#,
+                #""seconds": \#(median)"#,
                 #""ratio_to_whole": \#(median / whole)"#,
                 #""bytes_per_second": \#(Double(bytes.count) / median)"#,
                 #""elements_per_second": \#(Double(elements) / median)"#,
@@ -71,11 +82,21 @@ enum BenchDecoder {
             if way.pieceBytes > 1, median > highestRatio * whole { isLinear = false }
         }
         guard isLinear else {
-            let words =
-                "bench-decoder: in pieces the reply cost more than \(highestRatio) times what it cost whole\n"
-            FileHandle.standardError.write(Data(words.utf8))
-            exit(1)
+            fail(
+                1,
+                "bench-decoder: in pieces the reply cost more than \(highestRatio) times what it cost whole"
+            )
         }
+    }
+
+    private static func number(_ argument: String?, orElse without: Int, most: Int) -> Int? {
+        guard let argument else { return without }
+        return Int(argument).flatMap { (1...most).contains($0) ? $0 : nil }
+    }
+
+    private static func fail(_ status: Int32, _ words: String) -> Never {
+        FileHandle.standardError.write(Data((words + "\n").utf8))
+        exit(status)
     }
 
     private static func keepFreedMemory() {
@@ -88,11 +109,12 @@ enum BenchDecoder {
         _ = mallopt(mmapThreshold, 1 << 30)
     }
 
-    /// An array of short bulk strings.
-    private static func reply(_ elements: Int) -> [UInt8] {
+    /// An array of bulk strings.
+    private static func reply(_ elements: Int, _ length: Int) -> [UInt8] {
         var bytes = Array("*\(elements)\r\n".utf8)
         for number in 0..<elements {
-            let text = String(number)
+            let digits = String(number)
+            let text = String(repeating: "0", count: max(0, length - digits.utf8.count)) + digits
             bytes += Array("$\(text.utf8.count)\r\n\(text)\r\n".utf8)
         }
         return bytes
