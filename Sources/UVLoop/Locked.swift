@@ -4,23 +4,26 @@ public import Glibc
 ///
 /// The standard library's `Mutex` would do, but for one thing: ThreadSanitizer cannot see it on Linux, and reports every
 /// access under it as a race. A POSIX mutex costs the same here, and the sanitizer knows it.
-@_spi(Driver) @safe public final class Locked<Value>: @unchecked Sendable {
+@_spi(Driver) @safe public struct Locked<Value>: ~Copyable, @unchecked Sendable {
     // Safe to share: `value` is touched with the mutex held, and nowhere else.
     @usableFromInline let mutex: UnsafeMutablePointer<pthread_mutex_t>
-    @usableFromInline var value: Value
+    @usableFromInline let value: UnsafeMutablePointer<Value>
 
     /// Puts the value behind a lock of its own.
     public init(_ value: sending Value) {
-        self.value = value
+        unsafe self.value = .allocate(capacity: 1)
+        unsafe self.value.initialize(to: value)
         unsafe mutex = .allocate(capacity: 1)
         // The default attributes of an ordinary mutex; this cannot fail on Linux.
         unsafe pthread_mutex_init(mutex, nil)
     }
 
     deinit {
-        // Whoever held the lock held the object too.
+        // Whoever holds the lock has borrowed it.
         unsafe pthread_mutex_destroy(mutex)
         unsafe mutex.deallocate()
+        unsafe value.deinitialize(count: 1)
+        unsafe value.deallocate()
     }
 
     /// Runs `body` with the lock held.
@@ -32,6 +35,6 @@ public import Glibc
     ) throws(Failure) -> Result {
         unsafe pthread_mutex_lock(mutex)
         defer { unsafe pthread_mutex_unlock(mutex) }
-        return try body(&value)
+        return try unsafe body(&value.pointee)
     }
 }
