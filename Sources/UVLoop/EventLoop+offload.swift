@@ -24,12 +24,19 @@ extension EventLoop {
         _ body: @escaping @Sendable () throws(Failure) -> Success
     ) async throws(OffloadError<Failure>) -> Success {
         let call = OffloadCall(core: core, body)
-        let result = await withTaskCancellationHandler {
+        let end = await withTaskCancellationHandler {
             await call.run()
         } onCancel: {
             call.cancel()
         }
-        return try result.get()
+        // Also what nobody wants any more is let go of here, or by the body.
+        let result = call.result.take()
+        try end.get()
+        switch result {
+        case .success(let success): return success
+        case .failure(let failure): throw OffloadError(failure)
+        case nil: preconditionFailure("a body that is over has given its result")
+        }
     }
 }
 
@@ -85,13 +92,14 @@ public struct OffloadError<Failure: Error>: Error, CustomStringConvertible {
 ///
 /// Its state belongs to the loop's thread.
 @safe final class OffloadCall<Success: Sendable, Failure: Error>: @unchecked Sendable {
-    // Safe to share: `result` is written by the body and read once the body is over, which libuv's lock orders; everything
-    // else that changes is touched on the loop's thread only.
-    typealias End = Result<Success, OffloadError<Failure>>
+    // Safe to share: `result` synchronises itself; everything else that changes is touched on the loop's thread only.
 
+    /// How the await ends: with success there is a result.
+    typealias End = Result<Void, OffloadError<Failure>>
+
+    let result = Handover<Result<Success, Failure>>()
     private let core: LoopCore
     private var body: (@Sendable () throws(Failure) -> Success)?
-    private var result: Result<Success, Failure>?
     private var offload: LoopOffload?
     private var task: SuspendedTask<End>?
     private var end: End?
@@ -120,8 +128,12 @@ public struct OffloadError<Failure: Error>: Error, CustomStringConvertible {
         do throws(IOError) {
             offload = try LoopOffload(
                 on: core.driver,
-                body: { [self] in
-                    do throws(Failure) { result = .success(try body()) } catch { result = .failure(error) }
+                body: { [result] in
+                    do throws(Failure) {
+                        result.give(.success(try body()))
+                    } catch {
+                        result.give(.failure(error))
+                    }
                 },
                 over: { [self] hasRun in over(hasRun) },
                 loopWillShutDown: { [self] in giveUp(.loopShutDown) }
@@ -133,12 +145,8 @@ public struct OffloadError<Failure: Error>: Error, CustomStringConvertible {
 
     private func over(_ hasRun: Bool) {
         offload = nil
-        switch result {
-        case .success(let success): finish(.success(success))
-        case .failure(let failure): finish(.failure(OffloadError(failure)))
-        // Its end was told when it was taken out of the queue.
-        case nil: break
-        }
+        // The end of one that never ran was told when it was taken out of the queue.
+        if hasRun { finish(.success(())) }
     }
 
     private func giveUp(_ code: OffloadError<Failure>.Code) {

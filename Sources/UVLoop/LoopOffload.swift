@@ -8,7 +8,7 @@ import CUV
 @_spi(Driver) @safe public final class LoopOffload: LoopResident {
     private let driver: LoopDriver
     private let request: UnsafeMutablePointer<uv_work_t>
-    /// Read by the pool's thread; libuv's lock orders that after `init` and before `finished`.
+    /// For the pool's thread; libuv's lock orders that after `init` and before `finished`.
     private var body: (@Sendable () -> Void)?
     private var over: ((Bool) -> Void)?
     private var whenLoopShutsDown: (() -> Void)?
@@ -53,7 +53,7 @@ import CUV
             { request in
                 guard let data = unsafe request?.pointee.data else { return }
                 // Retained until the last callback.
-                unsafe Unmanaged<LoopOffload>.fromOpaque(data).takeUnretainedValue().body?()
+                unsafe Unmanaged<LoopOffload>.fromOpaque(data).takeUnretainedValue().run()
             },
             { request, status in
                 guard let request = unsafe request, let data = unsafe request.pointee.data else { return }
@@ -74,6 +74,7 @@ import CUV
     /// - Returns: whether the body will never run. If not, it runs or has run; nothing interrupts it.
     @discardableResult
     public func cancel() -> Bool {
+        driver.assertOnLoop()
         // Once `over` has been called the request's memory is gone.
         guard over != nil, !isCancelled else { return isCancelled }
         isCancelled = unsafe request.withMemoryRebound(to: uv_req_t.self, capacity: 1) { request in
@@ -81,6 +82,13 @@ import CUV
             unsafe uv_cancel(request) == 0
         }
         return isCancelled
+    }
+
+    /// On the pool's thread, which also lets go of what the body holds.
+    private func run() {
+        let body = body
+        self.body = nil
+        body?()
     }
 
     private func finished(hasRun: Bool) {
@@ -98,5 +106,44 @@ import CUV
         whenLoopShutsDown = nil
         cancel()
         tell?()
+    }
+}
+
+/// What a body gives, on its way to the task that waits for it, past the loop.
+///
+/// The loop only says that the body is over: it never holds the value, and so never has to free it, which may take seconds.
+@_spi(Driver) public final class Handover<Value: Sendable>: Sendable {
+    private enum State {
+        case empty
+        case given(Value)
+        case over
+    }
+
+    private let state = Locked(State.empty)
+
+    /// Makes one with nothing in it.
+    public init() {}
+
+    /// Puts the value in, once; for the body.
+    ///
+    /// If the task has taken what there was already, the value is the body's alone to let go of.
+    public func give(_ value: Value) {
+        state.withLock { state in
+            if case .empty = state { state = .given(value) }
+        }
+    }
+
+    /// Takes the value out; for the task, however its wait ended.
+    ///
+    /// - Returns: the value; nil if there is none, and then there never will be.
+    public func take() -> Value? {
+        // Nothing is freed with the lock held.
+        let last = state.withLock { state in
+            let last = state
+            state = .over
+            return last
+        }
+        if case .given(let value) = last { return value }
+        return nil
     }
 }
