@@ -83,6 +83,7 @@ package final class LoopCore: SerialExecutor, @unchecked Sendable {
 
     private func adoptCurrentThread() {
         threadID.store(LoopThread.currentID, ordering: .relaxed)
+        loopBound.threadID.store(LoopThread.currentID, ordering: .relaxed)
     }
 
     /// Runs what work there is, on this thread in the loop's place, and gives the place up.

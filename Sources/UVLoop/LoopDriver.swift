@@ -1,4 +1,5 @@
 import CUV
+import Synchronization
 
 /// The part of an event loop that only its own thread touches: the `uv_loop_t`, the work to run, and what lives on it.
 ///
@@ -42,6 +43,9 @@ import CUV
         set { phaseNow.value = newValue }
     }
     private var shutdownWaiters: [() -> Void] = []
+
+    /// The thread that is the loop's, as `LoopCore` knows it too; here it is only asked by `assertOnLoop()`.
+    let threadID = Atomic<UInt>(0)
 
     private var serialExecutor: UnownedSerialExecutor?
     private var taskExecutor: UnownedTaskExecutor?
@@ -237,6 +241,15 @@ import CUV
     }
 
     // MARK: Residents
+
+    /// For whoever lives here, and knows no `LoopCore`.
+    @inline(__always)
+    func assertOnLoop() {
+        assert(
+            threadID.load(ordering: .relaxed) == LoopThread.currentID,
+            "this may be touched on its event loop's thread only"
+        )
+    }
 
     func moveIn(_ resident: any LoopResident) {
         residents[ObjectIdentifier(resident)] = resident

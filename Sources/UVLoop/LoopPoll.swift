@@ -51,7 +51,7 @@ import CUV
         )
     }
 
-    package init(
+    init(
         on driver: LoopDriver,
         descriptor: Int32,
         ready: @escaping (Result<Readiness, IOError>) -> Void,
@@ -75,6 +75,7 @@ import CUV
     ///
     /// It stays so until it is changed: what is not read or written is told again at each turn.
     public func wait(for readiness: Readiness) {
+        driver.assertOnLoop()
         guard isOpen else { return }
         guard !readiness.isEmpty else { return stop() }
         unsafe uv_poll_start(handle.as(uv_poll_t.self), readiness.rawValue) { poll, status, events in
@@ -88,7 +89,8 @@ import CUV
     }
 
     /// Waits for nothing, until `wait(for:)`.
-    public func stop() {
+    func stop() {
+        driver.assertOnLoop()
         guard isOpen else { return }
         unsafe uv_poll_stop(handle.as(uv_poll_t.self))
     }
@@ -97,6 +99,7 @@ import CUV
     ///
     /// Calling it again does nothing.
     public func close() {
+        driver.assertOnLoop()
         guard isOpen else { return }
         isOpen = false
         ready = nil

@@ -42,6 +42,7 @@ import CUV
 
     /// Starts the timer anew: first after `milliseconds`, then every `interval` milliseconds if that is not 0.
     public func start(after milliseconds: UInt64, every interval: UInt64 = 0) {
+        driver.assertOnLoop()
         guard isOpen else { return }
         unsafe uv_timer_start(
             handle.as(uv_timer_t.self),
@@ -52,7 +53,8 @@ import CUV
     }
 
     /// Stops the timer, until `start(after:every:)`.
-    public func stop() {
+    package func stop() {
+        driver.assertOnLoop()
         guard isOpen else { return }
         unsafe uv_timer_stop(handle.as(uv_timer_t.self))
     }
@@ -61,6 +63,7 @@ import CUV
     ///
     /// Calling it again does nothing.
     public func close() {
+        driver.assertOnLoop()
         guard isOpen else { return }
         isOpen = false
         fired = nil
