@@ -1,6 +1,6 @@
 @_spi(Driver) public import AsyncIO
 public import IOCalls
-import UVLoop
+@_spi(Driver) import UVLoop
 
 /// A client of one SQLite database: one connection that writes, several that read.
 ///
@@ -40,15 +40,18 @@ public final class SQLiteClient: Sendable {
     /// `SELECT` of them says nothing of use: write `INSERT … RETURNING rowid`. A `SELECT` finds no temporary table and nothing
     /// attached; and a `PRAGMA` is a setting of the writer's. A database in memory has one connection, for everything.
     ///
+    /// An answer is held in memory whole, and has no limit here.
+    ///
     /// - Parameters:
     ///   - sql: one statement. Comments, blanks and semicolons may follow; a further statement is refused.
     ///   - parameters: what stands for its `?`, in their order. One that is not a number (NaN) is refused: SQLite has none, and
     ///     would keep NULL for it.
     ///   - timeout: the most time it may take; the endpoint's `commandTimeout` and ``AsyncIO/withIOTimeout(_:_:)`` hold beside it.
     /// - Returns: the rows; none for a statement that gives none.
-    /// - Throws: ``SQLiteError``: SQLite's own codes (*rejected*), `invalidCommand`, `connectFailed`, `overloaded`, `clientClosed`,
-    ///   `loopShutDown`, `cancelled` and `deadlineExceeded`: *notSent* if the statement never began, *indeterminate* if it had. One
-    ///   that had begun is interrupted, and then changed nothing, unless it was over already.
+    /// - Throws: ``SQLiteError``: SQLite's own codes (*rejected*, or *indeterminate* where the disk failed a statement that writes),
+    ///   `invalidCommand`, `unexpectedReply`, `connectFailed`, `connectTimedOut`, `overloaded`, `clientClosed`, `loopShutDown`,
+    ///   `cancelled` and `deadlineExceeded`: *notSent* if the statement never began, *indeterminate* if it had. One that had begun
+    ///   is interrupted, and then changed nothing, unless it was over already.
     public func query(
         _ sql: String,
         _ parameters: [SQLiteValue] = [],
@@ -56,7 +59,10 @@ public final class SQLiteClient: Sendable {
     ) async throws(SQLiteError) -> [SQLiteRow] {
         let lane = database.lane(for: sql)
         let request = SQLiteDatabase.Request(sql: sql, parameters: parameters, lane: lane)
-        return try await database.calls.perform(request, lane: lane, timeout: timeout)
+        // However it ends, what there is of an answer is freed here, or by the body; the loop never holds it.
+        defer { _ = request.rows.take() }
+        try await database.calls.perform(request, lane: lane, timeout: timeout)
+        return request.rows.take() ?? []
     }
 
     // MARK: Close

@@ -76,7 +76,7 @@ final class Haste: Sendable {
     /// Runs one statement to its end.
     func run(_ sql: String, _ parameters: [SQLiteValue]) throws(SQLiteError) -> [SQLiteRow] {
         let statement = unsafe try prepare(sql)
-        // Finalised on every way out; its result repeats that of the last step.
+        // Finalised on every way out; its result repeats that of the last step, or reset.
         defer { unsafe sqlite3_finalize(statement) }
         unsafe try bind(parameters, to: statement)
         let rows = unsafe try read(statement)
@@ -142,12 +142,32 @@ final class Haste: Sendable {
                 // Not before the first step: SQLite only then finds that a table has other columns now.
                 if rows.isEmpty { columns = unsafe names(statement) }
                 var values: [SQLiteValue] = []
-                for index in columns.indices { values.append(unsafe try value(statement, Int32(index))) }
+                for index in columns.indices {
+                    guard let value = unsafe value(statement, Int32(index)) else {
+                        throw unsafe unreadable(statement)
+                    }
+                    values.append(value)
+                }
                 rows.append(SQLiteRow(columns: columns, values: values))
             case SQLITE_DONE: return rows
-            case let result: throw unsafe SQLiteError(database, result, endpoint: endpoint)
+            case let result: throw unsafe failure(of: statement, result)
             }
         }
+    }
+
+    private func failure(of statement: OpaquePointer, _ result: Int32) -> SQLiteError {
+        let mayWrite = unsafe sqlite3_stmt_readonly(statement) == 0
+        return unsafe SQLiteError(database, result, endpoint: endpoint, mayWrite: mayWrite)
+    }
+
+    /// The error for a statement, one of whose values cannot be read.
+    ///
+    /// It ends here, which commits what it has written: that, too, may fail.
+    private func unreadable(_ statement: OpaquePointer) -> SQLiteError {
+        let result = unsafe sqlite3_reset(statement)
+        guard result == SQLITE_OK else { return unsafe failure(of: statement, result) }
+        let message = "a TEXT of the answer is not UTF-8: CAST it to BLOB"
+        return SQLiteError(.unexpectedReply, .answered, endpoint: endpoint, message)
     }
 
     private func names(_ statement: OpaquePointer) -> [String] {
@@ -157,7 +177,8 @@ final class Haste: Sendable {
         }
     }
 
-    private func value(_ statement: OpaquePointer, _ index: Int32) throws(SQLiteError) -> SQLiteValue {
+    /// A value of the row; nil for a TEXT that is not UTF-8.
+    private func value(_ statement: OpaquePointer, _ index: Int32) -> SQLiteValue? {
         switch unsafe sqlite3_column_type(statement, index) {
         case SQLITE_INTEGER: return .integer(unsafe sqlite3_column_int64(statement, index))
         case SQLITE_FLOAT: return .real(unsafe sqlite3_column_double(statement, index))
@@ -171,12 +192,8 @@ final class Haste: Sendable {
                 : sqlite3_column_blob(statement, index)
             let count = unsafe Int(sqlite3_column_bytes(statement, index))
             let bytes = unsafe Array(UnsafeRawBufferPointer(start: start, count: start == nil ? 0 : count))
-            guard type == SQLITE_TEXT else { return .blob(bytes) }
-            guard let text = String(validating: bytes, as: UTF8.self) else {
-                let message = "a TEXT of the answer is not UTF-8: CAST it to BLOB"
-                throw SQLiteError(.unexpectedReply, .answered, endpoint: endpoint, message)
-            }
-            return .text(text)
+            return type == SQLITE_TEXT
+                ? String(validating: bytes, as: UTF8.self).map { .text($0) } : .blob(bytes)
         }
     }
 

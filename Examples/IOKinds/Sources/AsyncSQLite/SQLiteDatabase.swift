@@ -13,9 +13,12 @@ final class SQLiteDatabase: CallServer, @unchecked Sendable {
         let sql: String
         let parameters: [SQLiteValue]
         let lane: Int
+        /// From the body to the task.
+        let rows = Handover<[SQLiteRow]>()
     }
 
-    typealias Value = [SQLiteRow]
+    /// The rows go their own way.
+    typealias Value = Void
 
     /// A call that runs.
     struct Running {
@@ -29,7 +32,7 @@ final class SQLiteDatabase: CallServer, @unchecked Sendable {
         // `haste` is for any thread.
         let haste = Haste()
         var connection: SQLiteConnection?
-        var result: Result<[SQLiteRow], SQLiteError>?
+        var result: Result<Void, SQLiteError>?
     }
 
     /// The lanes, and how many readers there are: with the writer one fewer than the pool has threads by default, because names
@@ -62,7 +65,7 @@ final class SQLiteDatabase: CallServer, @unchecked Sendable {
         opening = (seat, LoopClock.instant(after: calls.policy.connectTimeout))
         calls.startTicking()
         let body: @Sendable () -> Void = {
-            do throws(SQLiteError) {
+            seat.result = Result { () throws(SQLiteError) in
                 let connection = try SQLiteConnection(
                     path: path,
                     isReadOnly: false,
@@ -71,9 +74,7 @@ final class SQLiteDatabase: CallServer, @unchecked Sendable {
                 )
                 seat.connection = connection
                 // With a log readers and the writer do not wait for each other.
-                seat.result = .success(isInMemory ? [] : try connection.run("PRAGMA journal_mode = WAL", []))
-            } catch {
-                seat.result = .failure(error)
+                if !isInMemory { _ = try connection.run("PRAGMA journal_mode = WAL", []) }
             }
         }
         do throws(IOError) {
@@ -101,15 +102,10 @@ final class SQLiteDatabase: CallServer, @unchecked Sendable {
             calls.addSeats(readers.count, lane: Self.reading)
         case .failure(let error):
             let message = "\(path) could not be used: \(error.message)"
-            let code: SQLiteError.Code = seat.haste.isDue ? .connectTimedOut : .connectFailed
-            let failure = SQLiteError(
-                code,
-                .notSent,
-                endpoint: calls.endpoint,
-                message,
-                ioError: error.ioError
+            let endpoint = calls.endpoint
+            calls.end(
+                SQLiteError(.connectFailed, .notSent, endpoint: endpoint, message, ioError: error.ioError)
             )
-            calls.end(failure)
         case nil:
             calls.end(calls.shutDown)
         }
@@ -141,7 +137,7 @@ final class SQLiteDatabase: CallServer, @unchecked Sendable {
         seat.haste.isDue = false
         let (request, path, endpoint) = (call.request, path, calls.endpoint)
         let body: @Sendable () -> Void = {
-            do throws(SQLiteError) {
+            seat.result = Result { () throws(SQLiteError) in
                 if seat.connection == nil {
                     seat.connection = try SQLiteConnection(
                         path: path,
@@ -150,9 +146,9 @@ final class SQLiteDatabase: CallServer, @unchecked Sendable {
                         endpoint: endpoint
                     )
                 }
-                seat.result = .success(try seat.connection?.run(request.sql, request.parameters) ?? [])
-            } catch {
-                seat.result = .failure(error)
+                if let rows = try seat.connection?.run(request.sql, request.parameters) {
+                    request.rows.give(rows)
+                }
             }
         }
         let over: (Bool) -> Void = { [self] _ in
@@ -181,7 +177,10 @@ final class SQLiteDatabase: CallServer, @unchecked Sendable {
 
     func tick(_ now: UInt64) -> Bool {
         guard let opening else { return false }
-        if opening.deadline <= now { opening.seat.haste.isDue = true }
+        if opening.deadline <= now {
+            let message = "\(path) could not be used within the endpoint's connectTimeout"
+            calls.end(SQLiteError(.connectTimedOut, .notSent, endpoint: calls.endpoint, message))
+        }
         return true
     }
 

@@ -6,7 +6,7 @@ public import IOCalls
 public typealias SQLiteError = KindError<SQLite>
 
 extension KindError<SQLite>.Code {
-    /// A constraint was violated. *rejected*
+    /// A constraint was violated. *rejected*: nothing was changed, except by `OR FAIL`, which keeps what came before.
     public static var constraint: Self { .server("SQLITE_CONSTRAINT") }
     /// Somebody outside this client held the database, and SQLite would not wait for it, as where waiting could never end. *rejected*
     ///
@@ -18,17 +18,30 @@ extension KindError<SQLite>.Code {
 
 extension KindError<SQLite> {
     /// SQLite's own words for the failure of a connection's last call.
-    init(_ database: OpaquePointer?, _ result: Int32, endpoint: String) {
+    ///
+    /// - Parameter mayWrite: whether the call ran a statement that writes.
+    init(_ database: OpaquePointer?, _ result: Int32, endpoint: String, mayWrite: Bool = false) {
         // SQLite keeps the text until the connection's next call; it is copied here.
         let message = unsafe String(cString: sqlite3_errmsg(database))
         self.init(
             .server(Self.name(of: result)),
-            // What failed to reach the disk may have reached it.
-            result & 0xff == SQLITE_IOERR ? .indeterminate : .rejected,
+            mayWrite && !Self.isSurelyUndone(result) ? .indeterminate : .rejected,
             endpoint: endpoint,
             message,
             ioError: unsafe .behind(result, of: database)
         )
+    }
+
+    /// Whether a statement that failed so failed before SQLite began to commit it, and was rolled back.
+    ///
+    /// Not where the disk failed it: the last page, or the flush after it, may be what failed, and the next to open the file finds
+    /// all of it in the log. Source: "Response To Errors Within A Transaction" in SQLite's documentation.
+    static func isSurelyUndone(_ result: Int32) -> Bool {
+        [
+            SQLITE_ERROR, SQLITE_BUSY, SQLITE_LOCKED, SQLITE_READONLY, SQLITE_INTERRUPT, SQLITE_TOOBIG,
+            SQLITE_CONSTRAINT,
+            SQLITE_MISMATCH,
+        ].contains(result & 0xff)
     }
 
     /// The name of a primary result code.
