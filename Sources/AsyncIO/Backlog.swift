@@ -37,7 +37,7 @@ public import Synchronization
     }
 
     /// The most that may wait on the loop; one command alone may have more bytes.
-    public let most: Amount
+    private let most: Amount
     /// How many commands more may be on their way to the loop: so many may find a permit there.
     private let mostToBeSent: Int
 
@@ -57,7 +57,7 @@ public import Synchronization
     /// - Parameters:
     ///   - most: what may wait on the loop.
     ///   - mostToBeSent: how many commands more may be on their way to it.
-    public init(most: Amount, mostToBeSent: Int) {
+    package init(most: Amount, mostToBeSent: Int) {
         self.most = most
         self.mostToBeSent = mostToBeSent
     }
@@ -137,7 +137,7 @@ public import Synchronization
     }
 
     /// Gives back the room of a command that is not handed to the loop after all.
-    public func giveBack(bytes: Int) {
+    package func giveBack(bytes: Int) {
         commandsUnderWay.subtract(1, ordering: .relaxed)
         bytesUnderWay.subtract(bytes, ordering: .relaxed)
     }

@@ -33,7 +33,7 @@
     /// How many of them are taken.
     public var inflight: Int { state.value.inflight }
     /// The most that were ever taken at once.
-    public var peakInflight: Int { state.value.peakInflight }
+    package var peakInflight: Int { state.value.peakInflight }
     /// How many places the line for permits has.
     public var waiting: Int { state.value.line.count }
 

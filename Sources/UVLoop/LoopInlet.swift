@@ -11,7 +11,7 @@ import CUV
     // `isOpen` are touched on the loop's thread only.
 
     /// How an element was received.
-    public enum Admission: Hashable, Sendable {
+    enum Admission: Hashable, Sendable {
         /// It will be delivered, unless the inlet is closed first; `take(atMost:)` gives it then still.
         case accepted
         /// There is no place free; the element is the caller's still.
@@ -53,7 +53,7 @@ import CUV
     }
 
     /// How many elements may be on their way at a time.
-    public let capacity: Int
+    private let capacity: Int
     private let core: LoopCore
     private let state = Locked(State())
     /// Where threads wait for a place: it is opened once for each that may try again.
@@ -101,7 +101,7 @@ import CUV
     /// Hands an element over, if there is a place for it; never blocks.
     ///
     /// Elements of one thread arrive in the order it handed them over.
-    public func offer(_ element: Element) -> Admission {
+    func offer(_ element: Element) -> Admission {
         admit(element, isPatient: false)
     }
 

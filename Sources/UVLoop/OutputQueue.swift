@@ -4,7 +4,7 @@
 /// Large bytes are neither copied nor moved, however many are queued. Belongs to one thread at a time.
 @_spi(Driver) public final class OutputQueue {
     /// Bytes of at least so many are worth being left where they are; drivers hold their large words against it too.
-    public static let minLargeBytes = 16 * 1024
+    package static let minLargeBytes = 16 * 1024
     /// So many pieces are offered to the kernel at a time.
     private static let maxPiecesPerWrite = 16
     /// So many bytes are offered to the kernel at a time: copying them must not hold the loop up.
@@ -37,7 +37,7 @@
     /// Makes an empty queue, which holds no memory.
     ///
     /// - Parameter pool: where memory for what is gathered comes from and goes to.
-    public init(pool: WriteBufferPool? = nil) {
+    package init(pool: WriteBufferPool? = nil) {
         self.pool = pool
         tail = WriteBuffer(pool: pool)
     }

@@ -24,7 +24,7 @@ import Glibc
     /// Makes an empty buffer, which holds no memory.
     ///
     /// - Parameter pool: where memory that is not needed any more goes to, and new memory comes from.
-    public init(pool: WriteBufferPool? = nil) {
+    package init(pool: WriteBufferPool? = nil) {
         self.pool = pool
     }
 
@@ -155,7 +155,7 @@ import Glibc
 }
 
 /// A loop's memory for output, lent to a connection while it has some: an idle connection holds none.
-@_spi(Driver) @safe public final class WriteBufferPool {
+@safe package final class WriteBufferPool {
     /// How many pieces of memory wait for their next use.
     package static let maxSpares = 8
     /// The size of a fresh piece.
