@@ -21,6 +21,9 @@ extension AsyncIOClients {
     /// It returns at once, with a client that is connecting at first; queries are accepted meanwhile. A client that has lost its
     /// last connection has ended, and is replaced at the next call, not before, so that each failure is seen by a caller.
     ///
+    /// Its permits, and what may wait, are counted for the id in these clients: another id with the same server, or another
+    /// `AsyncIOClients`, counts for itself. Of the policy `idleProbeInterval` and `isExclusive` have no meaning here.
+    ///
     /// - Parameter id: the endpoint's id in the registry.
     /// - Returns: the client.
     /// - Throws: ``PostgresError`` with code `invalidEndpoint`: the id is unknown, the endpoint is not a Postgres server, its

@@ -32,15 +32,22 @@ extension AsyncIOClients {
     /// It returns at once, with a client that is opening its file at first; queries are accepted meanwhile. A client that could
     /// not open it is replaced at the next call, not before, so that each failure is seen by a caller.
     ///
+    /// Its permits, and what may wait, are counted for the id in these clients: another id with the same file, or another
+    /// `AsyncIOClients`, counts for itself. Of the policy `livenessTimeout`, `idleProbeInterval` and `isExclusive` have no meaning here.
+    ///
     /// - Parameter id: the endpoint's id in the registry.
     /// - Returns: the client.
-    /// - Throws: ``SQLiteError`` with code `invalidEndpoint`: the id is unknown, the endpoint is not an SQLite database, or the
-    ///   clients have been closed.
+    /// - Throws: ``SQLiteError`` with code `invalidEndpoint`: the id is unknown, the endpoint is not an SQLite database, it has no
+    ///   path, it has credentials or a database, or the clients have been closed.
     public func sqlite(_ id: String) throws(SQLiteError) -> SQLiteClient {
         do throws(EndpointError) {
             return try client(id, kind: .sqlite) { spec, limiter throws(EndpointError) in
                 guard let path = spec.socketPath else {
                     throw EndpointError(.invalidSetting, id, "has no path: make it with sqlitePath")
+                }
+                guard spec.credentials == nil, spec.database == nil else {
+                    let message = "has credentials or a database: this driver uses neither"
+                    throw EndpointError(.invalidSetting, id, message)
                 }
                 return SQLiteClient(spec, path: path, limiter: limiter, loop: loop)
             }

@@ -6,7 +6,9 @@ public import IOCalls
 public typealias SQLiteError = KindError<SQLite>
 
 extension KindError<SQLite>.Code {
-    /// A constraint was violated. *rejected*: nothing was changed, except by `OR FAIL`, which keeps what came before.
+    /// A constraint was violated. *rejected*
+    ///
+    /// Nothing was changed, except by `OR FAIL`, which keeps what came before.
     public static var constraint: Self { .server("SQLITE_CONSTRAINT") }
     /// Somebody outside this client held the database, and SQLite would not wait for it, as where waiting could never end. *rejected*
     ///

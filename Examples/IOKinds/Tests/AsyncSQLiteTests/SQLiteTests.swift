@@ -142,7 +142,11 @@ import Testing
 
     @Test func whatIsNotADatabaseIsRefused() async throws {
         let io = try database.clients(path: "/nowhere/at/all.db")
-        for (id, code) in [("nope", EndpointError.Code.unknownID), ("other", .wrongKind)] {
+        let wrong = [
+            ("nope", EndpointError.Code.unknownID), ("other", .wrongKind), ("pathless", .invalidSetting),
+            ("secret", .invalidSetting),
+        ]
+        for (id, code) in wrong {
             let error = #expect(throws: SQLiteError.self) { try io.sqlite(id) }
             #expect(error?.code == .invalidEndpoint)
             #expect(error?.endpointError?.code == code)

@@ -17,7 +17,10 @@ final class TemporaryDatabase: Sendable {
     func clients(_ policy: EndpointPolicy = .patient, path: String? = nil) throws -> AsyncIOClients {
         let spec = EndpointSpec(id: "ledger", sqlitePath: path ?? self.path, policy: policy)
         let other = EndpointSpec(id: "other", kind: EndpointKind("other"), host: "localhost", port: 1)
-        return AsyncIOClients(loop: loop, endpoints: try EndpointRegistry([spec, other]))
+        let pathless = EndpointSpec(id: "pathless", kind: .sqlite, host: "localhost", port: 1)
+        var secret = spec
+        (secret.id, secret.credentials) = ("secret", EndpointCredentials(password: "p"))
+        return AsyncIOClients(loop: loop, endpoints: try EndpointRegistry([spec, other, pathless, secret]))
     }
 
     /// Ends the loop, whatever is still there, and removes the files.
