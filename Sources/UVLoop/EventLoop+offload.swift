@@ -12,8 +12,8 @@ extension EventLoop {
     /// A task that is cancelled has its await ended at once, whatever the body does:
     ///
     /// - A body that was still queued is taken out and never runs.
-    /// - A body that runs cannot be stopped. It runs to its end on its thread, and what it gives is dropped; the error's
-    ///   `hasBegun` says so, and that its effects may come still.
+    /// - A body that runs cannot be stopped. It runs to its end on its thread, and what it gives is dropped there; the
+    ///   error's `hasBegun` says so, and that its effects may come still.
     ///
     /// The loop's shutdown ends the await in the same way, and then waits for bodies that run.
     ///

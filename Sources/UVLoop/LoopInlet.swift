@@ -4,8 +4,8 @@ import CUV
 ///
 /// For a C library that calls back on threads of its own. The loop is told of a batch, not of an element: once when
 /// something lies in an empty queue. It takes out what it can use, and leaves the rest where it is; a place is free again
-/// when its element has been taken. So a thread that is faster than whoever uses its elements waits, or is told that the
-/// queue is full, and at no time are more than `capacity` elements on their way.
+/// when its element has been taken. So a thread that is faster than whoever uses its elements waits, and at no time are more
+/// than `capacity` elements on their way.
 @_spi(Driver) @safe public final class LoopInlet<Element: Sendable>: LoopResident, @unchecked Sendable {
     // Safe to share: `state` and `turnstile` synchronise themselves, the constants are constant; the two closures and
     // `isOpen` are touched on the loop's thread only.

@@ -53,7 +53,7 @@ import CUV
     }
 
     /// Stops the timer, until `start(after:every:)`.
-    package func stop() {
+    public func stop() {
         driver.assertOnLoop()
         guard isOpen else { return }
         unsafe uv_timer_stop(handle.as(uv_timer_t.self))
