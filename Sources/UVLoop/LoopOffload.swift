@@ -18,7 +18,8 @@ import CUV
     ///
     /// - Parameters:
     ///   - loop: the loop; the caller runs on its thread.
-    ///   - body: runs on a thread of the pool, and may block there. It holds the loop's shutdown up until it returns.
+    ///   - body: runs on a thread of the pool, and may block there. It holds the loop's shutdown up until it returns. What it
+    ///     holds is let go of there; what it gives to a task goes by a ``Handover``.
     ///   - over: called once, later, on the loop's thread: with true when the body has returned, with false if it never ran
     ///     and never will. It runs no user code.
     ///   - loopWillShutDown: called first, and at once, if the loop's shutdown begins; a body that has not begun is then

@@ -85,6 +85,7 @@ final class Haste: Sendable {
     }
 
     private func prepare(_ sql: String) throws(SQLiteError) -> OpaquePointer {
+        guard !sql.utf8.contains(0) else { throw invalid(.notSent, "a statement has no NUL byte in it") }
         var statement: OpaquePointer?
         let (result, hasMore) = unsafe sql.withCString { text -> (Int32, Bool) in
             var rest: UnsafePointer<CChar>?
@@ -96,7 +97,7 @@ final class Haste: Sendable {
             return (result, hasMore ?? false)
         }
         guard result == SQLITE_OK else { throw unsafe SQLiteError(database, result, endpoint: endpoint) }
-        guard let statement = unsafe statement, !hasMore, !sql.utf8.contains(0) else {
+        guard let statement = unsafe statement, !hasMore else {
             unsafe sqlite3_finalize(statement)
             throw invalid(.notSent, "give one statement at a time, and not none")
         }

@@ -102,10 +102,9 @@ final class SQLiteDatabase: CallServer, @unchecked Sendable {
             calls.addSeats(readers.count, lane: Self.reading)
         case .failure(let error):
             let message = "\(path) could not be used: \(error.message)"
+            let code: SQLiteError.Code = seat.haste.isDue ? .connectTimedOut : .connectFailed
             let endpoint = calls.endpoint
-            calls.end(
-                SQLiteError(.connectFailed, .notSent, endpoint: endpoint, message, ioError: error.ioError)
-            )
+            calls.end(SQLiteError(code, .notSent, endpoint: endpoint, message, ioError: error.ioError))
         case nil:
             calls.end(calls.shutDown)
         }
@@ -177,10 +176,8 @@ final class SQLiteDatabase: CallServer, @unchecked Sendable {
 
     func tick(_ now: UInt64) -> Bool {
         guard let opening else { return false }
-        if opening.deadline <= now {
-            let message = "\(path) could not be used within the endpoint's connectTimeout"
-            calls.end(SQLiteError(.connectTimedOut, .notSent, endpoint: calls.endpoint, message))
-        }
+        // It is waited for all the same: the next client's would take one more thread of the pool.
+        if opening.deadline <= now { opening.seat.haste.isDue = true }
         return true
     }
 

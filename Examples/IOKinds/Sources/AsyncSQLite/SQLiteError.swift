@@ -61,7 +61,9 @@ extension KindError<SQLite> {
         case SQLITE_CORRUPT: "SQLITE_CORRUPT"
         case SQLITE_FULL: "SQLITE_FULL"
         case SQLITE_CANTOPEN: "SQLITE_CANTOPEN"
+        case SQLITE_TOOBIG: "SQLITE_TOOBIG"
         case SQLITE_CONSTRAINT: "SQLITE_CONSTRAINT"
+        case SQLITE_MISMATCH: "SQLITE_MISMATCH"
         case SQLITE_NOTADB: "SQLITE_NOTADB"
         default: "SQLITE_\(result & 0xff)"
         }

@@ -123,7 +123,7 @@ import Testing
             ("", [], .invalidCommand, .notSent),
             ("-- nothing", [], .invalidCommand, .notSent),
             ("INSERT INTO t VALUES (?)", [.real(.nan)], .invalidCommand, .notSent),
-            ("SELECT 1\0", [], .invalidCommand, .notSent),
+            ("PRAGMA foreign_keys = ON\0", [], .invalidCommand, .notSent),
             ("BEGIN", [], .invalidCommand, .rejected),
             ("SELECT CAST(x'ff' AS TEXT)", [], .unexpectedReply, .answered),
         ]
