@@ -99,7 +99,8 @@ final class Haste: Sendable {
         guard result == SQLITE_OK else { throw unsafe SQLiteError(database, result, endpoint: endpoint) }
         guard let statement = unsafe statement, !hasMore else {
             unsafe sqlite3_finalize(statement)
-            throw invalid(.notSent, "give one statement at a time, and not none")
+            // Not as if nothing had begun: some PRAGMAs are set by being compiled.
+            throw invalid(.rejected, "give one statement at a time, and not none")
         }
         return unsafe statement
     }
@@ -108,7 +109,7 @@ final class Haste: Sendable {
         let expected = unsafe Int(sqlite3_bind_parameter_count(statement))
         guard expected == parameters.count else {
             throw invalid(
-                .notSent,
+                .rejected,
                 "the statement has \(expected) parameters, and \(parameters.count) were given"
             )
         }
