@@ -5,6 +5,8 @@ import IOCalls
 struct PostgresAddress: Sendable {
     /// libpq's keywords and values.
     let parameters: [(String, String)]
+    /// The host, or the socket's directory, and the port.
+    var server: String { parameters.prefix(2).map(\.1).joined(separator: ":") }
 
     init(_ spec: EndpointSpec) throws(EndpointError) {
         let place: [(String, String?)]

@@ -15,7 +15,8 @@ protocol PostgresConnectionOwner: AnyObject {
 /// One connection of libpq's, which never blocks, driven by the readiness of its socket.
 ///
 /// It serves one query at a time. It belongs to its loop's thread.
-@safe final class PostgresConnection {
+@safe final class PostgresConnection: @unchecked Sendable {
+    // Safe to share: the constants are constant; everything else is touched on the loop's thread only.
     enum Phase { case connecting, idle, busy, closed }
 
     private(set) var phase = Phase.connecting
@@ -26,9 +27,11 @@ protocol PostgresConnectionOwner: AnyObject {
     private let endpoint: String
     private weak var owner: (any PostgresConnectionOwner)?
     private let away: Away
-    /// libpq's connection, from `start` to `close`; while `isOnPool` it belongs to a body there.
+    /// libpq's connection, from `start` to `close`; while there is an offload it belongs to a body on the pool.
     private let libpq = Handle()
-    private var isOnPool = false
+    private var offload: LoopOffload?
+    /// Its turn on the pool, or its place in the line for one.
+    private var turn: ConnectTurns.Turn?
     private var connection: OpaquePointer? { unsafe libpq.pointer }
     private var poll: LoopPoll?
     private var reply: PostgresReply?
@@ -68,34 +71,45 @@ protocol PostgresConnectionOwner: AnyObject {
 
     /// Takes one step of connecting, on the pool: libpq looks names up there, and proves with long sums that it knows a password.
     private func step(_ body: @escaping @Sendable () -> PostgresPollingStatusType) {
-        libpq.status = nil
-        isOnPool = true
-        away.left()
-        let over: (Bool) -> Void = { [self] _ in
-            isOnPool = false
-            defer { away.cameBack() }
-            // It has ended meanwhile: now there is nobody else who uses it.
-            guard phase != .closed else { return finish() }
-            switch libpq.status {
-            case PGRES_POLLING_READING: awaitStep(.readable)
-            case PGRES_POLLING_WRITING: awaitStep(.writable)
-            case PGRES_POLLING_OK: stands()
-            case nil: end(loopIsGone)
-            default: end(failed(errorMessage))
-            }
+        turn = ConnectTurns.shared.take(address.server, on: loop) { [self] in
+            // If it has ended meanwhile its turn has been given back.
+            if phase != .closed { takeStep(body) }
         }
+    }
+
+    private func takeStep(_ body: @escaping @Sendable () -> PostgresPollingStatusType) {
+        libpq.status = nil
         do throws(IOError) {
-            _ = try LoopOffload(
+            offload = try LoopOffload(
                 on: loop,
                 body: { [libpq] in libpq.status = body() },
-                over: over,
+                over: { [self] _ in stepped() },
                 loopWillShutDown: { [self] in end(loopIsGone) }
             )
+            away.left()
         } catch {
-            isOnPool = false
             end(loopIsGone)
-            away.cameBack()
         }
+    }
+
+    private func stepped() {
+        offload = nil
+        giveTurnBack()
+        defer { away.cameBack() }
+        // It has ended meanwhile: now there is nobody else who uses it.
+        guard phase != .closed else { return finish() }
+        switch libpq.status {
+        case PGRES_POLLING_READING: awaitStep(.readable)
+        case PGRES_POLLING_WRITING: awaitStep(.writable)
+        case PGRES_POLLING_OK: stands()
+        case nil: end(loopIsGone)
+        default: end(failed(errorMessage))
+        }
+    }
+
+    private func giveTurnBack() {
+        if let turn { ConnectTurns.shared.giveBack(turn) }
+        turn = nil
     }
 
     /// Waits for the next step.
@@ -215,7 +229,10 @@ protocol PostgresConnectionOwner: AnyObject {
         phase = .closed
         // First the poll: libpq closes its socket.
         stopWatching()
-        if !isOnPool { finish() }
+        // A body that runs keeps both until it is over.
+        guard offload?.cancel() == nil else { return }
+        giveTurnBack()
+        finish()
     }
 
     private func finish() {

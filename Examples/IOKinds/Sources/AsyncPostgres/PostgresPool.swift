@@ -63,8 +63,7 @@ final class PostgresPool: CallServer, @unchecked Sendable {
 
     /// Begins with one connection.
     func open() {
-        guard calls.failure == nil else { return }
-        calls.startTicking()
+        guard calls.failure == nil, calls.startTicking() else { return }
         _ = makeMember()
         calls.addSeats(min(calls.policy.maxInflight, Self.maxConnections))
     }
