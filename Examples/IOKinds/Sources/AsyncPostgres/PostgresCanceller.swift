@@ -6,6 +6,9 @@ import IOCalls
 /// libpq's own `PQcancel` blocks until the server has answered, which a silent one never does. The server's answer here says that
 /// the signal has been given: what is sent to the cancelled connection after that is not hit by it. It belongs to its loop's thread.
 final class PostgresCanceller: PostgresConnectionOwner {
+    /// What became of a cancellation: in doubt, its signal may be given later.
+    enum End { case given, notSent, inDoubt }
+
     private let loop: EventLoop
     private let address: PostgresAddress
     private let endpoint: String
@@ -15,7 +18,9 @@ final class PostgresCanceller: PostgresConnectionOwner {
     /// Until when the server has to connect, or to answer.
     private var deadline = UInt64.max
     private var connection: PostgresConnection?
-    private var waiting: [(processID: Int32, done: (Bool) -> Void)] = []
+    private var waiting: [(processID: Int32, done: (End) -> Void)] = []
+    /// Whether the first of them has been sent.
+    private var isAsking = false
 
     init(
         _ loop: EventLoop,
@@ -33,8 +38,8 @@ final class PostgresCanceller: PostgresConnectionOwner {
 
     /// Has the server cancel what a process of its own is doing.
     ///
-    /// `done` is told later whether the server has been asked.
-    func cancel(_ processID: Int32, _ done: @escaping (Bool) -> Void) {
+    /// `done` is told what became of it, as a rule later.
+    func cancel(_ processID: Int32, _ done: @escaping (End) -> Void) {
         waiting.append((processID, done))
         if let connection {
             if connection.phase == .idle { sendNext() }
@@ -49,12 +54,9 @@ final class PostgresCanceller: PostgresConnectionOwner {
     /// A process has ended: its number may soon be another's.
     func forget(_ processID: Int32) {
         // The first may be on its way already.
-        waiting =
-            waiting.prefix(isAsking ? 1 : 0)
-            + waiting.dropFirst(isAsking ? 1 : 0).filter { $0.processID != processID }
+        let asked = waiting.prefix(isAsking ? 1 : 0)
+        waiting = asked + waiting.dropFirst(asked.count).filter { $0.processID != processID }
     }
-
-    private var isAsking: Bool { connection?.phase == .busy }
 
     private func sendNext() {
         deadline = .max
@@ -62,6 +64,7 @@ final class PostgresCanceller: PostgresConnectionOwner {
             let statement = CTexts(["SELECT pg_cancel_backend($1)", "\(next.processID)"])
         else { return }
         deadline = LoopClock.instant(after: patience)
+        isAsking = true
         connection?.send(statement)
     }
 
@@ -76,19 +79,23 @@ final class PostgresCanceller: PostgresConnectionOwner {
     func connectionStands(_ connection: PostgresConnection) { sendNext() }
 
     func connection(_ connection: PostgresConnection, answered result: Result<PostgresReply, PostgresError>) {
+        isAsking = false
         let first = waiting.isEmpty ? nil : waiting.removeFirst()
-        var isDone = false
-        if case .success = result { isDone = true }
-        first?.done(isDone)
+        if case .success = result { first?.done(.given) } else { first?.done(.notSent) }
         if connection.phase == .idle { sendNext() }
     }
 
-    func connection(_ connection: PostgresConnection, endedWith error: PostgresError) {
+    func connection(
+        _ connection: PostgresConnection,
+        endedWith error: PostgresError,
+        answer: Result<PostgresReply, PostgresError>?
+    ) {
+        if let answer { self.connection(connection, answered: answer) }
         self.connection = nil
         deadline = .max
-        let left = waiting
-        waiting = []
-        for one in left { one.done(false) }
+        let (left, first) = (waiting, isAsking ? End.inDoubt : .notSent)
+        (waiting, isAsking) = ([], false)
+        for (index, one) in left.enumerated() { one.done(index == 0 ? first : .notSent) }
     }
 
     /// Ends the connection; nobody is told.

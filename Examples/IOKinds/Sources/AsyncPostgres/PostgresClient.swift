@@ -5,8 +5,9 @@ import UVLoop
 /// A client of one Postgres server, over a few connections.
 ///
 /// Each query has a connection for itself while it runs. At most the endpoint's `maxInflight` run at a time, and never more than
-/// eight; further ones wait in turn. The client never repeats a query. It ends with its last connection: every query is then refused
-/// with the cause, and ``AsyncIO/AsyncIOClients/postgres(_:)`` makes a new client. A client that nobody holds any more is shut down.
+/// eight; further ones wait in turn. The client never repeats a query. It ends when its last connection breaks: every query is then
+/// refused with the cause, and ``AsyncIO/AsyncIOClients/postgres(_:)`` makes a new client. A client that nobody holds any more is
+/// shut down.
 ///
 /// Everything here may be called from any thread. A task that runs on the client's loop is served without leaving it.
 public final class PostgresClient: Sendable {
@@ -41,7 +42,8 @@ public final class PostgresClient: Sendable {
     /// Runs one statement.
     ///
     /// Each statement is its own transaction, and one that leaves a transaction open fails, and is rolled back. What has to happen
-    /// together goes into one statement: `WITH`, a function, `DO`. A query that ends early is cancelled on the server.
+    /// together goes into one statement: `WITH`, a function, `DO`. A query that ends early is cancelled on the server; if it cannot
+    /// be, its connection is closed, and another is opened when there is need.
     ///
     /// A query runs on whichever connection is free. What it changes of its *session* stays with that connection, for whoever gets
     /// it next, until the client ends: `SET`, `search_path`, temporary tables, prepared statements, `pg_advisory_lock`. Nothing
@@ -59,7 +61,9 @@ public final class PostgresClient: Sendable {
     /// - Returns: the rows; none for a statement that gives none.
     /// - Throws: ``PostgresError``: the server's own codes (*rejected*), `invalidCommand`, `unexpectedReply`, `connectFailed`,
     ///   `connectTimedOut`, `connectionLost`, `overloaded`, `clientClosed`, `loopShutDown`, `cancelled` and `deadlineExceeded`:
-    ///   *notSent* if the statement was never sent, *indeterminate* if it was.
+    ///   *notSent* if the statement was never sent, *indeterminate* if it was. What the server refuses is *indeterminate*, too, if a
+    ///   part of it may stay: `CALL` and `DO`, which may commit, `COPY` and `VACUUM`, whatever is done `CONCURRENTLY`, the loss of a
+    ///   foreign table's server.
     public func query(
         _ sql: String,
         _ parameters: [String?] = [],
@@ -76,8 +80,15 @@ public final class PostgresClient: Sendable {
         guard let statement = CTexts(texts) else {
             throw refused("a statement or a parameter has a NUL byte")
         }
-        let reply = try await pool.calls.perform(statement, timeout: timeout)
-        return try reply.rows(endpoint: endpoint)
+        do throws(PostgresError) {
+            let reply = try await pool.calls.perform(statement, timeout: timeout)
+            return try reply.rows(endpoint: endpoint)
+        } catch {
+            guard error.outcome == .rejected, error.code != .invalidCommand, SQLText.mayFailInPart(sql) else {
+                throw error
+            }
+            throw error.with(.indeterminate)
+        }
     }
 
     private func refused(_ message: String) -> PostgresError {

@@ -8,8 +8,12 @@ protocol PostgresConnectionOwner: AnyObject {
     func connectionStands(_ connection: PostgresConnection)
     /// Its query has been answered; it takes another.
     func connection(_ connection: PostgresConnection, answered result: Result<PostgresReply, PostgresError>)
-    /// It is over; nothing follows. What was sent and not answered may have run.
-    func connection(_ connection: PostgresConnection, endedWith error: PostgresError)
+    /// It is over; nothing follows. What was sent and not answered may have run; `answer` came whole before the end.
+    func connection(
+        _ connection: PostgresConnection,
+        endedWith error: PostgresError,
+        answer: Result<PostgresReply, PostgresError>?
+    )
 }
 
 /// One connection of libpq's, which never blocks, driven by the readiness of its socket.
@@ -127,9 +131,7 @@ protocol PostgresConnectionOwner: AnyObject {
         unsafe PQsetnonblocking(connection, 1)
         processID = unsafe PQbackendPID(connection)
         phase = .idle
-        watch { [self] result in became(result) }
-        // Also while it is idle: a server that goes away is seen at once.
-        poll?.wait(for: .readable)
+        awaitInput()
         if phase == .idle { owner?.connectionStands(self) }
     }
 
@@ -142,8 +144,15 @@ protocol PostgresConnectionOwner: AnyObject {
                 loopWillShutDown: { [self] in end(loopIsGone) }
             )
         } catch {
-            end(error.name == "ESHUTDOWN" ? loopIsGone : failed("\(error)"))
+            let failure = phase == .connecting ? failed("\(error)") : .lost("\(error)", endpoint)
+            end(error.name == "ESHUTDOWN" ? loopIsGone : failure)
         }
+    }
+
+    /// Waits for what comes, also while it is idle: a server that goes away is seen at once.
+    private func awaitInput() {
+        watch { [self] result in became(result) }
+        poll?.wait(for: .readable)
     }
 
     private func stopWatching() {
@@ -173,54 +182,71 @@ protocol PostgresConnectionOwner: AnyObject {
         case 0: poll?.wait(for: .readable)
         // Also what comes is read meanwhile: a server that waits to be read reads nothing itself.
         case 1: poll?.wait(for: [.readable, .writable])
-        default: end(.lost(errorMessage, endpoint))
+        default: broke()
         }
     }
 
     private func became(_ result: Result<LoopPoll.Readiness, IOError>) {
-        guard unsafe PQconsumeInput(connection) == 1 else { return end(.lost(errorMessage, endpoint)) }
+        guard unsafe PQconsumeInput(connection) == 1 else { return broke() }
         // Nobody listens, but a statement may have said LISTEN: what is not taken would pile up in libpq.
         while let notification = unsafe PQnotifies(connection) { unsafe PQfreemem(notification) }
-        // A failed watch is a socket in error, of which libpq as a rule has had the cause when it read.
-        guard case .success(let readiness) = result else { return end(.lost("its socket failed", endpoint)) }
-        if readiness.contains(.writable) { flush() }
+        switch result {
+        case .success(let readiness): if readiness.contains(.writable) { flush() }
+        case .failure:
+            // A socket in error. What came before that is there to be read, and then the cause: it is watched again.
+            stopWatching()
+            awaitInput()
+        }
+        takeResults()
+    }
+
+    /// Nothing more comes; an answer that has come whole is one.
+    private func broke() {
+        takeResults()
+        end(.lost(errorMessage, endpoint))
+    }
+
+    private func takeResults() {
         while phase == .busy, unsafe PQisBusy(connection) == 0 {
             guard let result = unsafe PQgetResult(connection) else { return answered() }
-            reply = unsafe PostgresReply(result)
-            guard let status = reply?.status,
-                ![PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH].contains(status)
-            else {
-                // It would go on for ever, and its like cannot be expressed as rows.
-                return end(invalid("COPY cannot be sent: the connection was ended"))
+            let reply = unsafe PostgresReply(result)
+            // That it broke in the middle of an answer libpq says in the place of what is missing.
+            if isBroken, reply.isError, reply.sqlState == nil { return end(.lost(errorMessage, endpoint)) }
+            self.reply = reply
+            // COPY would go on for ever, and its like cannot be expressed as rows.
+            let message = "COPY cannot be sent: the connection was ended"
+            switch reply.status {
+            case PGRES_COPY_IN: return end(invalid(message, .rejected))
+            // It runs already, and `COPY (INSERT … RETURNING …) TO STDOUT` writes.
+            case PGRES_COPY_OUT, PGRES_COPY_BOTH: return end(invalid(message, .indeterminate))
+            default: break
             }
         }
     }
 
     private func answered() {
-        if unsafe PQstatus(connection) == CONNECTION_BAD { return end(.lost(errorMessage, endpoint)) }
         guard let reply else { return end(.lost("the server answered with nothing", endpoint)) }
         self.reply = nil
+        let answer: Result<PostgresReply, PostgresError> =
+            reply.isError ? .failure(PostgresError(reply, endpoint: endpoint)) : .success(reply)
+        if isBroken { return end(.lost(errorMessage, endpoint), answer: answer) }
         guard unsafe PQtransactionStatus(connection) == PQTRANS_IDLE else {
-            return end(
-                invalid("a transaction cannot be left open on a client that others share; it was rolled back")
-            )
+            let message =
+                "a transaction cannot be left open on a client that others share; it was rolled back"
+            return end(invalid(message, .rejected))
         }
         phase = .idle
-        let isError = reply.status == PGRES_FATAL_ERROR || reply.status == PGRES_BAD_RESPONSE
-        owner?.connection(
-            self,
-            answered: isError ? .failure(PostgresError(reply, endpoint: endpoint)) : .success(reply)
-        )
+        owner?.connection(self, answered: answer)
     }
 
     // MARK: End
 
     /// Ends the connection for a reason that is told.
-    func end(_ error: PostgresError) {
+    func end(_ error: PostgresError, answer: Result<PostgresReply, PostgresError>? = nil) {
         guard phase != .closed else { return }
         failure = error
         close()
-        owner?.connection(self, endedWith: error)
+        owner?.connection(self, endedWith: error, answer: answer)
     }
 
     /// Ends the connection without a word.
@@ -240,6 +266,8 @@ protocol PostgresConnectionOwner: AnyObject {
         unsafe libpq.pointer = nil
     }
 
+    private var isBroken: Bool { unsafe PQstatus(connection) == CONNECTION_BAD }
+
     private var errorMessage: String {
         // libpq keeps the text until the connection's next call; it is copied here. It has several lines.
         let text = unsafe PQerrorMessage(connection).map { unsafe String(cString: $0) } ?? "out of memory"
@@ -257,8 +285,8 @@ protocol PostgresConnectionOwner: AnyObject {
         PostgresError(.connectFailed, .notSent, endpoint: endpoint, "connecting failed: \(message)")
     }
 
-    private func invalid(_ message: String) -> PostgresError {
-        PostgresError(.invalidCommand, .rejected, endpoint: endpoint, message)
+    private func invalid(_ message: String, _ outcome: PostgresError.Outcome) -> PostgresError {
+        PostgresError(.invalidCommand, outcome, endpoint: endpoint, message)
     }
 }
 

@@ -18,9 +18,15 @@ extension KindError<Postgres>.Code {
 extension KindError<Postgres> {
     /// The server's own words; the code is its SQLSTATE.
     init(_ reply: PostgresReply, endpoint: String) {
-        let code = reply.field("C")
         let message = reply.field("M") ?? "the server gave no reason"
-        self.init(code.map { .server($0) } ?? .unexpectedReply, .rejected, endpoint: endpoint, message)
+        guard let state = reply.sqlState else {
+            // An answer that libpq could not take in: the statement may have run.
+            self.init(.unexpectedReply, .indeterminate, endpoint: endpoint, message)
+            return
+        }
+        // "Statement completion unknown", or a further server was lost, as of a foreign table; 08P01 is a statement's own fault.
+        let isInDoubt = state == "40003" || (state.hasPrefix("08") && state != "08P01")
+        self.init(.server(state), isInDoubt ? .indeterminate : .rejected, endpoint: endpoint, message)
     }
 
     static func lost(_ message: String, _ endpoint: String) -> PostgresError {

@@ -25,6 +25,10 @@ final class PostgresPool: CallServer, @unchecked Sendable {
         var isCancelling = false
         /// When to ask again.
         var nextCancel = UInt64.max
+        /// How often in succession the server could not be asked.
+        var failedCancels = 0
+        /// A signal may come at any time: it takes no further query.
+        var isUnsafe = false
         /// The query's end, if it came before the cancellation's.
         var answer: Result<PostgresReply, PostgresError>?
 
@@ -39,6 +43,8 @@ final class PostgresPool: CallServer, @unchecked Sendable {
     /// How long an abandoned query may hold its connection where the policy sets no limit to silence.
     private static let patience = Duration.seconds(30)
     private static let cancelInterval = Duration.milliseconds(20)
+    /// How often in succession the server is asked in vain; each wait is twice as long as the one before.
+    private static let maxFailedCancels = 6
 
     let calls: Calls<PostgresPool>
     private let address: PostgresAddress
@@ -115,29 +121,48 @@ final class PostgresPool: CallServer, @unchecked Sendable {
         return .indeterminate
     }
 
-    /// Has the server cancel what an abandoned query's connection is doing; again after a while, if it was not doing it yet.
+    /// Has the server cancel what an abandoned query's connection is doing.
+    ///
+    /// It is asked again after a while: if it could not be, or if the query had not begun there.
     private func cancel(_ member: Member) {
         member.isCancelling = true
         member.nextCancel = .max
-        canceller.cancel(member.connection.processID) { [self] isDone in
+        canceller.cancel(member.connection.processID) { [self] end in
             member.isCancelling = false
-            member.nextCancel = LoopClock.instant(after: Self.cancelInterval)
-            // Nothing stops it on the server, or it is stopped later: then the connection's next query could be hit.
-            guard isDone else {
-                return member.connection.end(.lost("the query could not be cancelled", calls.endpoint))
-            }
-            if let answer = member.answer { finish(member, answer) }
+            member.failedCancels = end == .given ? 0 : member.failedCancels + 1
+            if end == .inDoubt { member.isUnsafe = true }
+            if let answer = member.answer { return finish(member, answer) }
+            guard member.failedCancels < Self.maxFailedCancels else { return giveUp(member) }
+            member.nextCancel = LoopClock.instant(after: Self.cancelInterval * (1 << member.failedCancels))
         }
     }
 
     private func finish(_ member: Member, _ result: Result<PostgresReply, PostgresError>) {
-        guard let call = member.call, member.connection.phase != .closed else { return }
+        guard !member.isUnsafe else { return giveUp(member) }
+        guard let call = member.call else { return }
         member.call = nil
         member.answer = nil
         member.nextCancel = .max
+        member.failedCancels = 0
         member.deadline = .max
         idle.append(member)
         calls.finish(call, result)
+    }
+
+    /// Ends a connection that cannot be used any more for what its abandoned query did; the client goes on without it.
+    private func giveUp(_ member: Member) {
+        remove(member)
+        member.connection.close()
+        guard let call = member.call else { return }
+        member.call = nil
+        // Its await has been told what became of it.
+        calls.finish(call, .failure(.lost("the query could not be cancelled", calls.endpoint)))
+    }
+
+    private func remove(_ member: Member) {
+        members[ObjectIdentifier(member.connection)] = nil
+        idle.removeAll { $0 === member }
+        if member.isCancelling { canceller.forget(member.connection.processID) }
     }
 
     func tick(_ now: UInt64) -> Bool {
@@ -147,7 +172,7 @@ final class PostgresPool: CallServer, @unchecked Sendable {
                 let error = PostgresError(.connectTimedOut, .notSent, endpoint: calls.endpoint, message)
                 member.connection.end(error)
             } else {
-                member.connection.end(.lost("an abandoned query did not end", calls.endpoint))
+                giveUp(member)
             }
         }
         for member in members.values where member.nextCancel <= now { cancel(member) }
@@ -179,15 +204,18 @@ extension PostgresPool: PostgresConnectionOwner {
         if member.isCancelling { member.answer = result } else { finish(member, result) }
     }
 
-    func connection(_ connection: PostgresConnection, endedWith error: PostgresError) {
-        guard let member = members.removeValue(forKey: ObjectIdentifier(connection)) else { return }
-        idle.removeAll { $0 === member }
-        if member.isCancelling { canceller.forget(connection.processID) }
+    func connection(
+        _ connection: PostgresConnection,
+        endedWith error: PostgresError,
+        answer: Result<PostgresReply, PostgresError>?
+    ) {
+        guard let member = members[ObjectIdentifier(connection)] else { return }
+        remove(member)
         // A client ends with its last connection.
         let isLast = !members.values.contains { $0.connection.phase == .idle || $0.connection.phase == .busy }
         if let call = member.call {
             member.call = nil
-            calls.finish(call, .failure(error))
+            calls.finish(call, answer ?? .failure(error))
         }
         if isLast, error.code != .invalidCommand { calls.end(error) }
     }

@@ -24,6 +24,9 @@ public struct PostgresRow: Hashable, Sendable {
     deinit { unsafe PQclear(result) }
 
     var status: ExecStatusType { unsafe PQresultStatus(result) }
+    var isError: Bool { status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE }
+    /// The server's code for an error; nil for an error of libpq's own.
+    var sqlState: String? { field("C") }
 
     /// A field of an error, by libpq's letter for it.
     func field(_ letter: Unicode.Scalar) -> String? {

@@ -60,11 +60,12 @@ import Testing
 
     @Test(arguments: Silence.allCases)
     func aSilentServerIsNotAskedForEverToCancel(silence: Silence) async throws {
-        let (isRunning, isReached) = (Gate(), Gate())
+        let (isRunning, isReached, isOver) = (Gate(), Gate(), Gate())
         let server = try ScriptedServer { connection in
             let isFirst = connection.index == 0
             if isFirst || silence == .asked { connection.admit() }
             while connection.readSome() != nil { (isFirst ? isRunning : isReached).open() }
+            if isFirst { isOver.open() }
         }
         let policy = EndpointPolicy(
             maxInflight: 1,
@@ -78,11 +79,13 @@ import Testing
         task.cancel()
         #expect(await task.value?.outcome == .indeterminate)
         await isReached.wait()
-        await loop.run { _ = postgres.pool.tick(LoopClock.instant(after: .seconds(500))) }
-        #expect(!postgres.hasEnded)
-        // The time to connect is over: what could not be cancelled is given up with its connection, the only one.
+        // The time to connect is over, and after that the query's.
         await loop.run { _ = postgres.pool.tick(LoopClock.instant(after: .seconds(2000))) }
-        #expect(postgres.hasEnded)
+        #expect(!isOver.isOpen)
+        await loop.run { _ = postgres.pool.tick(LoopClock.instant(after: .seconds(4000))) }
+        await isOver.wait()
+        // It was the only connection, and the client goes on without it.
+        #expect(!postgres.hasEnded)
         await loop.shutdown()
         server.stop()
     }

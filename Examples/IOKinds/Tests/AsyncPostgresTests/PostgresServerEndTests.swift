@@ -114,8 +114,9 @@ import Testing
         let errors = [await running.value, await waiting.value]
         #expect(errors.allSatisfy { $0?.code == .deadlineExceeded })
         #expect(Set(errors.map { $0?.outcome }) == [.indeterminate, .notSent])
-        // The connection is given up, and with it goes the client.
-        #expect(await eventually { postgres.hasEnded })
+        // The connection is given up, and the next query has another.
+        #expect(await eventually { await failure(of: "SELECT 3", on: postgres) == nil })
+        #expect(!postgres.hasEnded)
         kill(process, SIGCONT)
         await loop.shutdown()
     }

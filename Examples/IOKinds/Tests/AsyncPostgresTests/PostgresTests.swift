@@ -94,7 +94,7 @@ import Testing
             ("SELECT 1\0", [], .invalidCommand, .notSent),
             ("SELECT $1", ["\0"], .invalidCommand, .notSent),
             ("BEGIN", [], .invalidCommand, .rejected),
-            ("COPY pg_class TO STDOUT", [], .invalidCommand, .rejected),
+            ("COPY pg_class TO STDOUT", [], .invalidCommand, .indeterminate),
             ("COPY pg_class FROM STDIN", [], .invalidCommand, .rejected),
         ]
         for (sql, parameters, code, outcome) in cases {

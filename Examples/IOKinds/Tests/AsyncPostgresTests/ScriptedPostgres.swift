@@ -14,7 +14,7 @@ extension ServerConnection {
         _ = readSome()
         write("R", bigEndian(0))
         write("K", bigEndian(UInt32(index + 1)) + bigEndian(0))
-        write("Z", Array("I".utf8))
+        readyForMore()
     }
 
     /// Reads who connects, and has the client prove its password with so many rounds; returns when the proof has come.
@@ -29,6 +29,24 @@ extension ServerConnection {
         challenged()
         _ = readSome()
     }
+
+    /// An answer of one column, whole but for what says that the server is ready for more.
+    func answer(_ values: [String]) {
+        write("1", [])
+        write("2", [])
+        let type = bigEndian(25) + [0xff, 0xff] + bigEndian(.max) + [0, 0]
+        write("T", [0, 1] + Array("text\0".utf8) + bigEndian(0) + [0, 0] + type)
+        for value in values { write("D", [0, 1] + bigEndian(UInt32(value.utf8.count)) + Array(value.utf8)) }
+        write("C", Array("SELECT \(values.count)\0".utf8))
+    }
+
+    /// An error with that SQLSTATE, or none.
+    func refuse(_ state: String?) {
+        write("E", Array(((state.map { "C\($0)\0" } ?? "") + "Mrefused\0\0").utf8))
+    }
+
+    /// Says that it is ready for more.
+    func readyForMore() { write("Z", Array("I".utf8)) }
 
     private func bigEndian(_ number: UInt32) -> [UInt8] {
         [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: number >> $0) }
