@@ -1,4 +1,5 @@
 import CPostgres
+import Glibc
 import IOCalls
 @_spi(Driver) import UVLoop
 
@@ -23,6 +24,8 @@ protocol PostgresConnectionOwner: AnyObject {
     // Safe to share: the constants are constant; everything else is touched on the loop's thread only.
     enum Phase { case connecting, idle, busy, closed }
 
+    /// How much the kernel is to keep of what has come, for one turn of the loop to take in within a few milliseconds.
+    private static let receivedBytes: Int32 = 256 << 10
     private(set) var phase = Phase.connecting
     /// Why it ended, if that was told.
     private(set) var failure: PostgresError?
@@ -129,6 +132,9 @@ protocol PostgresConnectionOwner: AnyObject {
 
     private func stands() {
         unsafe PQsetnonblocking(connection, 1)
+        // In one turn libpq reads and takes in what is there, as far as its memory goes, which a large value has made large.
+        var bytes = Self.receivedBytes
+        unsafe setsockopt(PQsocket(connection), SOL_SOCKET, SO_RCVBUF, &bytes, 4)
         processID = unsafe PQbackendPID(connection)
         phase = .idle
         awaitInput()

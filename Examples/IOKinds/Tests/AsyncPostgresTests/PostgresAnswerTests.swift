@@ -1,3 +1,4 @@
+import Foundation
 import TestSupport
 import Testing
 
@@ -96,5 +97,56 @@ import Testing
         #expect(try await watcher.query("SELECT n FROM doubt WHERE n <> 3").map { $0["n"] } == ["4"])
         await postgres.close()
         await loop.shutdown()
+    }
+
+    @Test func theKernelKeepsNoMoreThanATurnOfTheLoopTakesIn() async throws {
+        let otherLoop = EventLoop(name: "watcher")
+        let watcher = try PostgresServer.clients(on: otherLoop).postgres("orders")
+        let postgres = try client(.init(maxInflight: 1, connectTimeout: .seconds(3600), commandTimeout: nil))
+        // Libpq's memory and the kernel's become as large as they may.
+        _ = try await postgres.query("SELECT repeat('x', 64 << 20)")
+        let port = try await postgres.query("SELECT inet_client_port() AS port").first?["port"]
+        let task = start("SELECT generate_series(1, 100000000) /* flood */", postgres)
+        #expect(await runs("flood", 1, seenBy: watcher))
+        let (isBusy, isFree) = (Gate(), Gate())
+        loop.post {
+            isBusy.open()
+            isFree.waitOnThread()
+        }
+        await isBusy.wait()
+        let isFull =
+            "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%flood%' AND wait_event = 'ClientWrite'"
+        let (client, unread) = (try #require(port.flatMap { Int($0) }), Collected(0))
+        #expect(
+            await eventually {
+                let isWaiting = (try? await watcher.query(isFull))?.isEmpty == false
+                let bytes = unreadBytes(ofPort: client)
+                return unread.update { last in
+                    defer { last = bytes }
+                    return isWaiting && bytes > 0 && bytes == last
+                }
+            }
+        )
+        isFree.open()
+        task.cancel()
+        #expect(await task.value?.code == .cancelled)
+        #expect(unread.value < 1 << 20)
+        await postgres.close()
+        await loop.shutdown()
+        await otherLoop.shutdown()
+    }
+
+    /// How much has come on the socket with that port, and has not been read.
+    ///
+    /// Source: the kernel's `proc_net_tcp`. State 1 is an established connection's.
+    private func unreadBytes(ofPort port: Int) -> Int {
+        let file = FileHandle(forReadingAtPath: "/proc/net/tcp")
+        let table = String(decoding: (try? file?.readToEnd()) ?? Data(), as: UTF8.self)
+        let sockets = table.split(separator: "\n").map { $0.split(separator: " ") }
+        let end = ":" + String(port + 0x10000, radix: 16, uppercase: true).dropFirst()
+        let queues = sockets.first { $0.count > 4 && $0[1].hasSuffix(end) && $0[3] == "01" }?[4].split(
+            separator: ":"
+        )
+        return queues?.last.flatMap { Int($0, radix: 16) } ?? 0
     }
 }
