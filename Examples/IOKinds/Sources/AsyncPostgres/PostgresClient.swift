@@ -82,7 +82,7 @@ public final class PostgresClient: Sendable {
         }
         do throws(PostgresError) {
             let reply = try await pool.calls.perform(statement, timeout: timeout)
-            return try reply.rows(endpoint: endpoint)
+            return try await reply.rows(endpoint: endpoint)
         } catch {
             guard error.outcome == .rejected, error.code != .invalidCommand, SQLText.mayFailInPart(sql) else {
                 throw error

@@ -34,8 +34,19 @@ public struct PostgresRow: Hashable, Sendable {
         unsafe PQresultErrorField(result, Int32(letter.value)).map { unsafe String(cString: $0) }
     }
 
-    /// Decodes the rows.
-    func rows(endpoint: String) throws(PostgresError) -> [PostgresRow] {
+    /// From how many bytes on an answer is not decoded on the loop.
+    private static let largeBytes = 64 << 10
+
+    /// Decodes the rows, those of a large answer beside the loop, on which its task may run.
+    func rows(endpoint: String) async throws(PostgresError) -> [PostgresRow] {
+        let decode: @concurrent @Sendable () async throws(PostgresError) -> [PostgresRow] = {
+            () async throws(PostgresError) in try self.decoded(endpoint)
+        }
+        guard unsafe PQresultMemorySize(result) > Self.largeBytes else { return try decoded(endpoint) }
+        return try await withTaskExecutorPreference(globalConcurrentExecutor, operation: decode)
+    }
+
+    private func decoded(_ endpoint: String) throws(PostgresError) -> [PostgresRow] {
         let columns = unsafe (0..<PQnfields(result)).map { column in
             // The name lives as long as the result; it is copied here.
             unsafe PQfname(result, column).map { unsafe String(cString: $0) } ?? ""

@@ -136,6 +136,21 @@ import Testing
         await otherLoop.shutdown()
     }
 
+    @Test func aLargeAnswerIsNotDecodedOnTheLoop() async throws {
+        let (postgres, hasTurned) = (try client(), Gate())
+        let statement = try #require(CTexts(["SELECT n FROM generate_series(1, 100000) AS n"]))
+        try await loop.run { [loop] in
+            let reply = try await postgres.pool.calls.perform(statement, timeout: nil)
+            loop.post { hasTurned.open() }
+            let rows = try await reply.rows(endpoint: "orders")
+            #expect(hasTurned.isOpen)
+            #expect(loop.isOnLoop)
+            #expect(rows.last?["n"] == "100000")
+        }
+        await postgres.close()
+        await loop.shutdown()
+    }
+
     /// How much has come on the socket with that port, and has not been read.
     ///
     /// Source: the kernel's `proc_net_tcp`. State 1 is an established connection's.
