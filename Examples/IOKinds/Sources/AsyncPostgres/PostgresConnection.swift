@@ -1,5 +1,4 @@
 import CPostgres
-import Glibc
 import IOCalls
 @_spi(Driver) import UVLoop
 
@@ -24,23 +23,21 @@ protocol PostgresConnectionOwner: AnyObject {
     // Safe to share: the constants are constant; everything else is touched on the loop's thread only.
     enum Phase { case connecting, idle, busy, closed }
 
-    /// How much the kernel is to keep of what has come, for one turn of the loop to take in within a few milliseconds.
-    private static let receivedBytes: Int32 = 256 << 10
-    private(set) var phase = Phase.connecting
+    var phase = Phase.connecting
     /// Why it ended, if that was told.
     private(set) var failure: PostgresError?
-    private let loop: EventLoop
-    private let address: PostgresAddress
+    let loop: EventLoop
+    let address: PostgresAddress
     private let endpoint: String
-    private weak var owner: (any PostgresConnectionOwner)?
-    private let away: Away
+    weak var owner: (any PostgresConnectionOwner)?
+    let away: Away
     /// libpq's connection, from `start` to `close`; while there is an offload it belongs to a body on the pool.
-    private let libpq = Handle()
-    private var offload: LoopOffload?
+    let libpq = Handle()
+    var offload: LoopOffload?
     /// Its turn on the pool, or its place in the line for one.
-    private var turn: ConnectTurns.Turn?
-    private var connection: OpaquePointer? { unsafe libpq.pointer }
-    private var poll: LoopPoll?
+    var turn: ConnectTurns.Turn?
+    var connection: OpaquePointer? { unsafe libpq.pointer }
+    var poll: LoopPoll?
     private var reply: PostgresReply?
 
     init(
@@ -57,91 +54,9 @@ protocol PostgresConnectionOwner: AnyObject {
         self.owner = owner
     }
 
-    // MARK: Connect
+    // MARK: Readiness
 
-    /// Begins to connect; its owner is told, as a rule later.
-    func start() {
-        guard let words = CTexts(address.parameters.map(\.0) + [nil]),
-            let values = CTexts(address.parameters.map(\.1) + [nil])
-        else { return end(failed("a name or the password has a NUL byte")) }
-        step { [libpq] in
-            // It copies the words before it returns.
-            unsafe libpq.pointer = words.withPointers { words in
-                unsafe values.withPointers { values in unsafe PQconnectStartParams(words, values, 0) }
-            }
-            // What libpq would print to the terminal is dropped.
-            unsafe PQsetNoticeProcessor(libpq.pointer, { _, _ in }, nil)
-            let hasFailed = unsafe PQstatus(libpq.pointer) == CONNECTION_BAD
-            return hasFailed ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING
-        }
-    }
-
-    /// Takes one step of connecting, on the pool: libpq looks names up there, and proves with long sums that it knows a password.
-    private func step(_ body: @escaping @Sendable () -> PostgresPollingStatusType) {
-        turn = ConnectTurns.shared.take(address.server, on: loop) { [self] in
-            // If it has ended meanwhile its turn has been given back.
-            if phase != .closed { takeStep(body) }
-        }
-    }
-
-    private func takeStep(_ body: @escaping @Sendable () -> PostgresPollingStatusType) {
-        libpq.status = nil
-        do throws(IOError) {
-            offload = try LoopOffload(
-                on: loop,
-                body: { [libpq] in libpq.status = body() },
-                over: { [self] _ in stepped() },
-                loopWillShutDown: { [self] in end(loopIsGone) }
-            )
-            away.left()
-        } catch {
-            end(loopIsGone)
-        }
-    }
-
-    private func stepped() {
-        offload = nil
-        giveTurnBack()
-        defer { away.cameBack() }
-        // It has ended meanwhile: now there is nobody else who uses it.
-        guard phase != .closed else { return finish() }
-        switch libpq.status {
-        case PGRES_POLLING_READING: awaitStep(.readable)
-        case PGRES_POLLING_WRITING: awaitStep(.writable)
-        case PGRES_POLLING_OK: stands()
-        case nil: end(loopIsGone)
-        default: end(failed(errorMessage))
-        }
-    }
-
-    private func giveTurnBack() {
-        if let turn { ConnectTurns.shared.giveBack(turn) }
-        turn = nil
-    }
-
-    /// Waits for the next step.
-    ///
-    /// At each libpq may close its socket and open another, so each step has a poll of its own.
-    private func awaitStep(_ readiness: LoopPoll.Readiness) {
-        watch { [self] _ in
-            stopWatching()
-            step { [libpq] in unsafe PQconnectPoll(libpq.pointer) }
-        }
-        poll?.wait(for: readiness)
-    }
-
-    private func stands() {
-        unsafe PQsetnonblocking(connection, 1)
-        // In one turn libpq reads and takes in what is there, as far as its memory goes, which a large value has made large.
-        var bytes = Self.receivedBytes
-        unsafe setsockopt(PQsocket(connection), SOL_SOCKET, SO_RCVBUF, &bytes, 4)
-        processID = unsafe PQbackendPID(connection)
-        phase = .idle
-        awaitInput()
-        if phase == .idle { owner?.connectionStands(self) }
-    }
-
-    private func watch(_ ready: @escaping (Result<LoopPoll.Readiness, IOError>) -> Void) {
+    func watch(_ ready: @escaping (Result<LoopPoll.Readiness, IOError>) -> Void) {
         do throws(IOError) {
             poll = try LoopPoll(
                 on: loop,
@@ -156,12 +71,12 @@ protocol PostgresConnectionOwner: AnyObject {
     }
 
     /// Waits for what comes, also while it is idle: a server that goes away is seen at once.
-    private func awaitInput() {
+    func awaitInput() {
         watch { [self] result in became(result) }
         poll?.wait(for: .readable)
     }
 
-    private func stopWatching() {
+    func stopWatching() {
         poll?.close()
         poll = nil
     }
@@ -169,7 +84,7 @@ protocol PostgresConnectionOwner: AnyObject {
     // MARK: Queries
 
     /// The number of the process that serves this connection; 0 before it stands.
-    private(set) var processID: Int32 = 0
+    var processID: Int32 = 0
 
     /// Sends a statement and its parameters; the connection is idle.
     func send(_ statement: CTexts) {
@@ -196,6 +111,8 @@ protocol PostgresConnectionOwner: AnyObject {
         guard unsafe PQconsumeInput(connection) == 1 else { return broke() }
         // Nobody listens, but a statement may have said LISTEN: what is not taken would pile up in libpq.
         while let notification = unsafe PQnotifies(connection) { unsafe PQfreemem(notification) }
+        // Also what comes while nothing is asked can be no message, and libpq then closes the socket.
+        guard !isBroken else { return broke() }
         switch result {
         case .success(let readiness): if readiness.contains(.writable) { flush() }
         case .failure:
@@ -261,20 +178,23 @@ protocol PostgresConnectionOwner: AnyObject {
         phase = .closed
         // First the poll: libpq closes its socket.
         stopWatching()
-        // A body that runs keeps both until it is over.
-        guard offload?.cancel() == nil else { return }
-        giveTurnBack()
-        finish()
+        if let offload {
+            // Until it is over the connection and the turn are its body's.
+            offload.cancel()
+        } else {
+            giveTurnBack()
+            finish()
+        }
     }
 
-    private func finish() {
+    func finish() {
         unsafe PQfinish(connection)
         unsafe libpq.pointer = nil
     }
 
     private var isBroken: Bool { unsafe PQstatus(connection) == CONNECTION_BAD }
 
-    private var errorMessage: String {
+    var errorMessage: String {
         // libpq keeps the text until the connection's next call; it is copied here. It has several lines.
         let text = unsafe PQerrorMessage(connection).map { unsafe String(cString: $0) } ?? "out of memory"
         // A server that says why it ends the connection says it in an answer.
@@ -282,53 +202,16 @@ protocol PostgresConnectionOwner: AnyObject {
         return text.split { $0.isNewline || $0 == "\t" }.joined(separator: " ")
     }
 
-    private var loopIsGone: PostgresError {
+    var loopIsGone: PostgresError {
         let outcome: PostgresError.Outcome = phase == .busy ? .indeterminate : .notSent
         return PostgresError(.loopShutDown, outcome, endpoint: endpoint, "the event loop has been shut down")
     }
 
-    private func failed(_ message: String) -> PostgresError {
+    func failed(_ message: String) -> PostgresError {
         PostgresError(.connectFailed, .notSent, endpoint: endpoint, "connecting failed: \(message)")
     }
 
     private func invalid(_ message: String, _ outcome: PostgresError.Outcome) -> PostgresError {
         PostgresError(.invalidCommand, outcome, endpoint: endpoint, message)
-    }
-}
-
-extension PostgresConnection {
-    /// How many of a client's connections are on the pool: the client has not stopped before they are back and closed.
-    ///
-    /// It belongs to its loop's thread.
-    final class Away {
-        private var count = 0
-        private var told: (() -> Void)?
-
-        func left() { count += 1 }
-
-        func cameBack() {
-            count -= 1
-            tell()
-        }
-
-        /// Has it told, once, when none is on the pool.
-        func whenNone(_ told: @escaping () -> Void) {
-            self.told = told
-            tell()
-        }
-
-        private func tell() {
-            guard count == 0, let told else { return }
-            self.told = nil
-            told()
-        }
-    }
-
-    /// What a body on the pool uses, and the loop when the body is over.
-    @safe private final class Handle: @unchecked Sendable {
-        // Safe to share: the pool orders the two.
-        var pointer: OpaquePointer?
-        /// What the body's step of connecting came to; nil if it never ran.
-        var status: PostgresPollingStatusType?
     }
 }
