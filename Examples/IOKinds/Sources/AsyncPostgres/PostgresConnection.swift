@@ -121,12 +121,16 @@ protocol PostgresConnectionOwner: AnyObject {
             awaitInput()
         }
         takeResults()
+        if isBroken { end(.lost(errorMessage, endpoint)) }
     }
 
     /// Nothing more comes; an answer that has come whole is one.
     private func broke() {
+        // What is wrong before libpq, asked for what is missing, adds to it.
+        let message = errorMessage
         takeResults()
-        end(.lost(errorMessage, endpoint))
+        // A server that says why it ends the connection says it in an answer.
+        end(.lost(reply?.field("M") ?? message, endpoint))
     }
 
     private func takeResults() {
@@ -134,7 +138,7 @@ protocol PostgresConnectionOwner: AnyObject {
             guard let result = unsafe PQgetResult(connection) else { return answered() }
             let reply = unsafe PostgresReply(result)
             // That it broke in the middle of an answer libpq says in the place of what is missing.
-            if isBroken, reply.isError, reply.sqlState == nil { return end(.lost(errorMessage, endpoint)) }
+            if isBroken, reply.isError, reply.sqlState == nil { return }
             self.reply = reply
             // COPY would go on for ever, and its like cannot be expressed as rows.
             let message = "COPY cannot be sent: the connection was ended"
@@ -197,8 +201,6 @@ protocol PostgresConnectionOwner: AnyObject {
     var errorMessage: String {
         // libpq keeps the text until the connection's next call; it is copied here. It has several lines.
         let text = unsafe PQerrorMessage(connection).map { unsafe String(cString: $0) } ?? "out of memory"
-        // A server that says why it ends the connection says it in an answer.
-        if let words = reply?.field("M") { return words }
         return text.split { $0.isNewline || $0 == "\t" }.joined(separator: " ")
     }
 

@@ -101,11 +101,7 @@ final class PostgresPool: CallServer, @unchecked Sendable {
         }
         member.call = call
         call.running = member
-        if member.connection.phase == .idle { send(call, on: member) }
-    }
-
-    private func send(_ call: CallOf<PostgresPool>, on member: Member) {
-        member.connection.send(call.request)
+        if member.connection.phase == .idle { member.connection.send(call.request) }
     }
 
     func abandon(_ call: CallOf<PostgresPool>) -> CallOutcome {
@@ -196,7 +192,7 @@ extension PostgresPool: PostgresConnectionOwner {
     func connectionStands(_ connection: PostgresConnection) {
         guard let member = members[ObjectIdentifier(connection)] else { return }
         member.deadline = .max
-        if let call = member.call { send(call, on: member) } else { idle.append(member) }
+        if let call = member.call { connection.send(call.request) } else { idle.append(member) }
     }
 
     func connection(_ connection: PostgresConnection, answered result: Result<PostgresReply, PostgresError>) {
