@@ -19,6 +19,7 @@ extension Calls {
     /// Why a call that waits or runs has to end now, as if it had not been sent; nil if it may go on.
     func lateness(of call: Item, _ now: UInt64) -> Failure? {
         guard let waiter = call.waiter else { return nil }
+        if let failure { return failure.with(.notSent) }
         if waiter.isCancelled {
             return Failure(.cancelled, .notSent, endpoint: endpoint, "the task was cancelled")
         }
@@ -42,51 +43,69 @@ extension Calls {
     /// - Returns: false if the loop has been shut down.
     @discardableResult
     package func startTicking() -> Bool {
-        guard ticker == nil, !hasStopped else { return true }
-        ticker = LoopTimer(
-            on: loop,
-            fired: { [weak self] in self?.tick() },
-            loopWillShutDown: { [weak self] in self?.loopWillShutDown() }
-        )
+        guard !isTicking, !hasStopped else { return true }
+        ticker =
+            ticker
+            ?? LoopTimer(
+                on: loop,
+                fired: { [weak self] in self?.tick() },
+                loopWillShutDown: { [weak self] in self?.loopWillShutDown() }
+            )
         guard let ticker else {
             end(shutDown)
             return false
         }
+        isTicking = true
         ticker.start(after: Self.tickMilliseconds, every: Self.tickMilliseconds)
         return true
     }
 
     private func loopWillShutDown() {
         ticker = nil
+        isTicking = false
         end(shutDown)
         // Without a timer nobody else would end their wait.
         tellClosers()
     }
 
-    /// Ends calls whose time has run out or whose task has been cancelled.
+    /// Ends calls whose time has run out or whose task has been cancelled, and all of them once the client has ended.
     ///
-    /// - Parameter limit: how many calls to look at in each line. The next look goes on where this one stopped.
-    func tick(atMost limit: Int = maxLooks) {
-        let now = LoopClock.now
+    /// The next look goes on where this one stopped.
+    private func look(atMost limit: Int, _ now: UInt64) {
+        // At the end there may be no timer for another look.
+        let limit = failure == nil ? limit : .max
         for lane in lanes.indices {
-            for _ in 0..<min(limit, lanes[lane].waiting.count) {
-                guard let call = lanes[lane].waiting.lookAtNext(), let error = lateness(of: call, now) else {
-                    continue
-                }
+            var looks = min(limit, lanes[lane].waiting.count)
+            while looks > 0, stepsLeft > 0, let call = lanes[lane].waiting.lookAtNext() {
+                looks -= 1
+                guard let error = lateness(of: call, now) else { continue }
                 lanes[lane].waiting.remove(call)
                 waitsNoMore(call)
                 end(call, error)
+                countStep()
             }
         }
-        for _ in 0..<min(limit, running.count) {
-            guard let call = running.lookAtNext(), let error = lateness(of: call, now) else { continue }
+        var looks = min(limit, running.count)
+        while looks > 0, stepsLeft > 0, let call = running.lookAtNext() {
+            looks -= 1
+            guard let error = lateness(of: call, now) else { continue }
             abandon(call, error)
+            countStep()
         }
+    }
+
+    /// Looks at the time.
+    ///
+    /// - Parameter limit: how many calls to look at in each line.
+    func tick(atMost limit: Int = maxLooks) {
+        let now = LoopClock.now
+        look(atMost: limit, now)
         let wantsMore = server?.tick(now) ?? false
         if closeDeadline <= now { closeTimedOut() }
+        goOnEnding()
         if !wantsMore, running.isEmpty, waitingCount == 0, closeWaiters.isEmpty {
-            ticker?.close()
-            ticker = nil
+            ticker?.stop()
+            isTicking = false
         }
     }
 
@@ -127,8 +146,8 @@ extension Calls {
     }
 
     private func closeTimedOut() {
-        end(closed)
         closeDeadline = .max
+        end(closed)
         tellClosers()
     }
 
@@ -149,27 +168,22 @@ extension Calls {
     }
 
     /// Ends the client, once: calls that wait fail with `error`, calls that run are abandoned.
+    ///
+    /// In the order they came, as many as the loop's turn may end at once, and the others in the turns that follow.
     package func end(_ error: Failure) {
         guard failure == nil else { return }
         failure = error
         isClosed.store(true, ordering: .releasing)
-        let waiting = lanes.indices.flatMap { lane in
-            var calls: [Item] = []
-            while let call = lanes[lane].waiting.popFirst() { calls.append(call) }
-            return calls
-        }
-        for call in waiting {
-            waitsNoMore(call)
-            end(call, error.with(.notSent))
-        }
-        for call in running.all { abandon(call, error) }
+        for lane in lanes.indices { lanes[lane].waiting.rewind() }
+        running.rewind()
+        look(atMost: .max, LoopClock.now)
         goOnEnding()
     }
 
     /// What is left of the end once the last call has been let go.
     func goOnEnding() {
-        guard running.isEmpty, !hasStopped, !isStopping else { return }
-        if failure == nil, !closeWaiters.isEmpty, waitingCount == 0 { return end(closed) }
+        guard running.isEmpty, waitingCount == 0, !hasStopped, !isStopping else { return }
+        if failure == nil, !closeWaiters.isEmpty { return end(closed) }
         guard failure != nil else { return }
         isStopping = true
         guard let server else { return stopped() }
@@ -182,6 +196,7 @@ extension Calls {
         server = nil
         ticker?.close()
         ticker = nil
+        isTicking = false
         tellClosers()
     }
 }

@@ -43,6 +43,9 @@ extension Calls {
             return call
         }
 
+        /// The first is the next to look at.
+        mutating func rewind() { cursor = nil }
+
         /// All of them, in their order.
         var all: [Item] {
             var (calls, next) = ([Item](), first)

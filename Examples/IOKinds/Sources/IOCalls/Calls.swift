@@ -43,7 +43,12 @@ package final class Calls<Server: CallServer>: @unchecked Sendable {
     package private(set) var submitted: UInt64 = 0
     private var placesInLine = 0
     private var isPromoting = false
+    /// How many more calls may be started or ended before the loop looks at its sockets again.
+    private(set) var stepsLeft = maxSteps
+    /// Open for as long as the client is, and started while there is something to look at: an idle client hears by it, too,
+    /// that its loop shuts down.
     var ticker: LoopTimer?
+    var isTicking = false
     /// The error that ended the client.
     package internal(set) var failure: Failure?
     var isStopping = false
@@ -61,6 +66,10 @@ package final class Calls<Server: CallServer>: @unchecked Sendable {
     ///
     /// Of three times as many each is still looked at every 15 ms.
     static var maxLooks: Int { 8192 }
+    /// How many calls are started or ended in one go; the others follow in the loop's next turn.
+    ///
+    /// What is left of one go and the whole next one may meet in one turn: 1024.
+    static var maxSteps: Int { 512 }
 
     /// Makes an empty set of calls, whose lanes have no seats yet.
     package init(_ spec: EndpointSpec, lanes: Int, limiter: InflightLimiter, loop: EventLoop) {
@@ -124,9 +133,8 @@ package final class Calls<Server: CallServer>: @unchecked Sendable {
 
     /// Accepts a call behind what waits for the endpoint already, or ends it.
     private func submit(_ call: Item, behind waiting: Backlog.Amount) {
-        if let failure { return end(call, failure.with(.notSent)) }
-        if isClosed.load(ordering: .relaxed) { return end(call, closed) }
         if let error = lateness(of: call, LoopClock.now) { return end(call, error) }
+        if isClosed.load(ordering: .relaxed) { return end(call, closed) }
         guard waiting.commands < policy.maxWaiting || mayStartAtOnce(in: lanes[call.lane]) else {
             return end(call, overloaded(.commands))
         }
@@ -149,19 +157,36 @@ package final class Calls<Server: CallServer>: @unchecked Sendable {
     /// The calls that have been started and not finished.
     package var runningCalls: [CallOf<Server>] { running.all }
 
+    /// Whether a call has been started and not finished.
+    package var isRunning: Bool { !running.isEmpty }
+
     /// How many calls wait.
     package var waitingCount: Int { lanes.reduce(0) { $0 + $1.waiting.count } }
 
     /// Gives a lane more seats.
     package func addSeats(_ count: Int, lane: Int = 0) {
+        startTicking()
         lanes[lane].freeSeats += count
         promote()
     }
 
     // MARK: Seats and permits
 
-    /// How many calls could start if they had permits.
-    private var startable: Int { lanes.reduce(0) { $0 + min($1.freeSeats, $1.waiting.count) } }
+    /// How many calls could start now if they had permits.
+    private var startable: Int {
+        min(stepsLeft, lanes.reduce(0) { $0 + min($1.freeSeats, $1.waiting.count) })
+    }
+
+    /// A call has been started or ended.
+    func countStep() {
+        stepsLeft -= 1
+        guard stepsLeft == 0 else { return }
+        loop.post { [self] in
+            stepsLeft = Self.maxSteps
+            tick()
+            promote()
+        }
+    }
 
     private func promote() {
         guard !isPromoting else { return }
@@ -181,7 +206,8 @@ package final class Calls<Server: CallServer>: @unchecked Sendable {
     /// - Returns: whether there was one, which then has the permit.
     private func startNext() -> Bool {
         let now = LoopClock.now
-        while let lane = nextLane, let call = lanes[lane].waiting.popFirst() {
+        while stepsLeft > 0, let lane = nextLane, let call = lanes[lane].waiting.popFirst() {
+            countStep()
             waitsNoMore(call)
             if let error = lateness(of: call, now) {
                 end(call, error)

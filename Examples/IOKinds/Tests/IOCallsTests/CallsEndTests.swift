@@ -200,4 +200,20 @@ private final class Weak: @unchecked Sendable {
             #expect(error.code == .loopShutDown)
         }
     }
+
+    @Test(arguments: [true, false])
+    func anIdleClientHearsThatItsLoopShutsDown(hasServed: Bool) async {
+        let server = await server()
+        if hasServed {
+            let task = await call("a", server)
+            await loop.run { server.finish("a") }
+            _ = await task.value
+        }
+        // Nothing waits and nothing runs: nobody looks any more.
+        #expect(await eventually { await loop.run { !server.calls.isTicking } })
+        await loop.shutdown()
+        #expect(server.calls.hasEnded)
+        await server.calls.close(timeout: .seconds(3600))
+        #expect(await loop.run { server.log.last } == "stop")
+    }
 }

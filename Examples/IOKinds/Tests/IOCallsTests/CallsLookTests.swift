@@ -98,19 +98,56 @@ import Testing
         await loop.shutdown()
     }
 
-    @Test func tensOfThousandsDoNotHoldTheLoopUp() async {
-        let server = await server(seats: [0])
-        let (count, most) = (10_000, 8192)
+    enum Cause: CaseIterable { case cancellation, end, endOfRunning, lateStart, answersAtOnce }
+
+    /// Whatever starts or ends thousands at once: some of them now, and the others in the turns that follow.
+    @Test(arguments: Cause.allCases)
+    func thousandsDoNotHoldTheLoopUp(cause: Cause) async {
+        let (count, most) = (3000, 512)
+        let server = await server(
+            seats: [cause == .endOfRunning ? .max : 0],
+            limiter: InflightLimiter(capacity: count)
+        )
         let tasks = (0..<count).map { number in
             Task { _ = try? await server.calls.perform("\(number)", timeout: nil) }
         }
-        #expect(await eventually { await loop.run { server.calls.waitingCount } == count })
+        #expect(await eventually { await loop.run { server.calls.submitted } == count })
         await loop.run {
-            for task in tasks { task.cancel() }
-            server.calls.tick()
-            #expect(server.calls.waitingCount == count - most)
+            let before = server.log.count
+            switch cause {
+            case .cancellation:
+                for task in tasks { task.cancel() }
+                server.calls.tick()
+            case .end, .endOfRunning:
+                server.calls.shutdown()
+            case .lateStart:
+                for task in tasks { task.cancel() }
+                server.calls.addSeats(1)
+            case .answersAtOnce:
+                server.answersAtOnce = true
+                server.calls.addSeats(1)
+            }
+            let over = cause == .endOfRunning ? server.log.count - before : count - server.calls.waitingCount
+            #expect(over <= most)
         }
         for task in tasks { await task.value }
+        await loop.shutdown()
+    }
+
+    /// Also where the last look stopped in the middle.
+    @Test func theEndTellsThemInTheOrderTheyCame() async {
+        let server = await server()
+        var tasks: [Task<Result<String, KindError<Fake>>, Never>] = []
+        for number in 0..<5 { tasks.append(await call("\(number)", server)) }
+        await loop.run {
+            server.calls.tick(atMost: 2)
+            server.calls.shutdown()
+            #expect(
+                server.log.suffix(5) == ["abandon 0", "abandon 1", "abandon 2", "abandon 3", "abandon 4"]
+            )
+            for number in 0..<5 { server.finish("\(number)") }
+        }
+        for task in tasks { _ = await task.value }
         await loop.shutdown()
     }
 }
