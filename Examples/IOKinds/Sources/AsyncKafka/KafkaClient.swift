@@ -19,9 +19,16 @@ public final class KafkaClient: Sendable {
     public var endpoint: String { producer.calls.endpoint }
 
     /// Makes a client that begins to connect at once.
-    init(_ spec: EndpointSpec, limiter: InflightLimiter, loop: EventLoop) {
+    ///
+    /// - Parameter startThread: starts a thread, or returns the system's error number.
+    init(
+        _ spec: EndpointSpec,
+        limiter: InflightLimiter,
+        loop: EventLoop,
+        startThread: @escaping @Sendable (@escaping @Sendable () -> Void) -> Int32 = PollThread.start
+    ) {
         self.loop = loop
-        producer = KafkaProducer(spec, limiter: limiter, loop: loop)
+        producer = KafkaProducer(spec, limiter: limiter, loop: loop, startThread: startThread)
         loop.post { [producer] in producer.open() }
     }
 
@@ -49,14 +56,7 @@ public final class KafkaClient: Sendable {
         key: [UInt8]? = nil,
         timeout: Duration? = nil
     ) async throws(KafkaError) -> KafkaReceipt {
-        guard !topic.isEmpty, !topic.utf8.contains(0) else {
-            throw KafkaError(
-                .invalidCommand,
-                .notSent,
-                endpoint: endpoint,
-                "the topic is empty, or has a NUL byte"
-            )
-        }
+        if let refusal = refusal(of: topic) { throw refusal }
         return try await producer.calls.perform(.init(topic: topic, key: key, value: value), timeout: timeout)
     }
 
@@ -71,10 +71,37 @@ public final class KafkaClient: Sendable {
     ///   - buffer: how many messages may be read ahead; less than 1 stands for 1.
     /// - Returns: the messages.
     public func consume(_ topic: String, from start: KafkaStart, buffer: Int = 100) -> KafkaMessages {
-        let buffer = max(1, buffer)
-        let consumer = KafkaConsumer(loop, endpoint: endpoint, topic: topic, from: start, buffer: buffer)
+        let consumer = KafkaConsumer(
+            producer.spec,
+            topic: topic,
+            from: start,
+            buffer: max(1, buffer),
+            end: refusal(of: topic),
+            loop: loop
+        )
         loop.post { [producer] in producer.open(consumer) }
         return KafkaMessages(lease: .init(consumer, self))
+    }
+
+    /// Why a topic is none; nil if it may be one.
+    ///
+    /// Source: `Topic.validate` in Kafka's clients.
+    private func refusal(of topic: String) -> KafkaError? {
+        let isLegal = topic.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"),
+                UInt8(ascii: "-"):
+                true
+            default: false
+            }
+        }
+        guard !isLegal || !(1...249).contains(topic.utf8.count) || topic == "." || topic == ".." else {
+            return nil
+        }
+        let message =
+            "a topic has 1 to 249 characters of a-z, A-Z, 0-9, '.', '_' and '-', and is not '.' or '..'"
+        return KafkaError(.invalidCommand, .notSent, endpoint: endpoint, message)
     }
 
     func forget(_ consumer: KafkaConsumer) {

@@ -33,22 +33,28 @@ public struct KafkaMessages: AsyncSequence, Sendable {
     /// Iterates over the messages.
     public struct AsyncIterator: AsyncIteratorProtocol {
         let lease: Lease
+        private var isOver = false
+
+        init(lease: Lease) { self.lease = lease }
 
         /// Waits for the next message.
         ///
         /// - Returns: the message, or nil at the end.
-        /// - Throws: ``KafkaError``: `cancelled`, and `deadlineExceeded` at the end of ``AsyncIO/withIOTimeout(_:_:)``, after either
-        ///   of which the sequence goes on; `connectFailed`, `connectTimedOut`, `connectionLost`, the cluster's own codes and
-        ///   `loopShutDown`, with which it ends.
+        /// - Throws: ``KafkaError``: `cancelled`, `deadlineExceeded` at the end of ``AsyncIO/withIOTimeout(_:_:)``, and `overloaded`
+        ///   if too many tasks wait, after each of which the sequence goes on; `invalidCommand` for a topic that cannot be one,
+        ///   `connectFailed`, `connectTimedOut`, `connectionLost`, the cluster's own codes and `loopShutDown`, with which it ends.
         public mutating func next() async throws(KafkaError) -> KafkaMessage? {
-            try await lease.consumer.next()
+            try await next(isolation: #isolation)
         }
 
         /// As ``next()``.
         public mutating func next(
             isolation actor: isolated (any Actor)?
         ) async throws(KafkaError) -> KafkaMessage? {
-            try await lease.consumer.next()
+            guard !isOver else { return nil }
+            let message = try await lease.consumer.calls.perform((), timeout: nil)
+            isOver = message == nil
+            return message
         }
     }
 }

@@ -3,7 +3,7 @@ import CKafka
 import IOCalls
 @_spi(Driver) import UVLoop
 
-/// The server of a client's calls: hands messages to librdkafka, and hears of each from its poll thread.
+/// The server of a client's calls: hands messages to the thread that has librdkafka, and hears of each from it.
 ///
 /// It belongs to its loop's thread.
 final class KafkaProducer: CallServer, @unchecked Sendable {
@@ -19,7 +19,7 @@ final class KafkaProducer: CallServer, @unchecked Sendable {
     typealias Value = KafkaReceipt
     typealias Running = Never
 
-    /// What the poll thread tells the loop.
+    /// What the thread tells the loop.
     enum Event: Sendable {
         /// A message's delivery report.
         case reported(CallOf<KafkaProducer>, Result<KafkaReceipt, KafkaError>)
@@ -27,83 +27,77 @@ final class KafkaProducer: CallServer, @unchecked Sendable {
         case outage(KafkaError)
     }
 
-    /// How many reports may be on their way to the loop before the poll thread waits.
+    /// How many reports may be on their way to the loop before the thread waits.
     private static let maxReports = 1024
 
     let calls: Calls<KafkaProducer>
     let spec: EndpointSpec
-    private var handle: KafkaHandle?
+    private let thread = KafkaThread<CallOf<KafkaProducer>>()
+    private let startThread: @Sendable (@escaping @Sendable () -> Void) -> Int32
     private var events: LoopInlet<Event>?
     private var outage: KafkaError?
-    private var isPurged = false
+    private var hasStopped = false
     private var consumers: [ObjectIdentifier: KafkaConsumer] = [:]
-    /// How many poll threads there are.
+    /// How many threads there are, the consumers' among them.
     private(set) var threadCount = 0
 
-    init(_ spec: EndpointSpec, limiter: InflightLimiter, loop: EventLoop) {
+    init(
+        _ spec: EndpointSpec,
+        limiter: InflightLimiter,
+        loop: EventLoop,
+        startThread: @escaping @Sendable (@escaping @Sendable () -> Void) -> Int32
+    ) {
         self.spec = spec
+        self.startThread = startThread
         calls = Calls(spec, lanes: 1, limiter: limiter, loop: loop)
         calls.server = self
     }
 
     // MARK: Connect
 
-    /// Makes librdkafka's instance, which connects by itself.
+    /// Starts the thread, which makes librdkafka's instance; that connects by itself.
     func open() {
         guard calls.failure == nil else { return }
-        let events: LoopInlet<Event>
-        do throws(IOError) {
-            events = try LoopInlet(
+        do {
+            let events = try LoopInlet<Event>(
                 on: calls.loop,
                 capacity: Self.maxReports,
                 arrived: { [weak self] in self?.takeEvents() },
                 loopWillShutDown: { [weak self] in self?.loopWillShutDown() }
             )
-        } catch {
-            return calls.end(calls.shutDown)
-        }
-        self.events = events
-        let context = KafkaContext(endpoint: spec.id, events: events)
-        do throws(KafkaError) {
-            let handle = unsafe try KafkaHandle(RD_KAFKA_PRODUCER, spec, settings, context: context) {
-                configuration in
-                unsafe rd_kafka_conf_set_dr_msg_cb(configuration, reportCallback)
-                unsafe rd_kafka_conf_set_error_cb(configuration, errorCallback)
+            self.events = events
+            // After the loop's shutdown a report still gives its permit back.
+            let context = KafkaContext(endpoint: spec.id, events: events) { [self] event in
+                calls.loop.post { [self] in take(event) }
             }
-            self.handle = handle
-            run(handle, context) { KafkaProducer.poll(handle) }
+            try run { [thread, spec] in KafkaProducer.work(thread, spec, context) }
             calls.addSeats(.max)
-        } catch {
+        } catch let error as KafkaError {
             calls.end(error)
+        } catch {
+            calls.end(calls.shutDown)
         }
     }
 
-    /// A message is sent once, at once, and given up when the endpoint's time is over.
-    private var settings: [(String, String)] {
-        // 0 stands for no limit.
-        let milliseconds = spec.policy.commandTimeout?.clampedMilliseconds ?? 0
-        return [
-            ("message.send.max.retries", "0"), ("linger.ms", "0"), ("message.timeout.ms", "\(milliseconds)"),
-        ]
-    }
-
-    /// Runs a handle's thread, and counts it until it has ended.
-    func run(_ handle: KafkaHandle, _ context: any Sendable, _ poll: @escaping @Sendable () -> Void) {
-        threadCount += 1
-        handle.start(context: context, poll: poll) { [self] in
+    /// Runs `body` on a thread, which is counted until it has ended; `over` is called on the loop then.
+    func run(
+        _ body: @escaping @Sendable () -> Void,
+        over: @escaping @Sendable () -> Void = {}
+    ) throws(KafkaError) {
+        let failure = startThread { [self] in
+            body()
             calls.loop.post { [self] in
                 threadCount -= 1
+                over()
                 stopIfDone()
             }
         }
-    }
-
-    /// What the thread does: it calls the callbacks until it is told to stop, and then for what is given up with it.
-    private static func poll(_ handle: KafkaHandle) {
-        while !handle.isStopping { unsafe rd_kafka_poll(handle.instance, KafkaHandle.pollMilliseconds) }
-        unsafe rd_kafka_purge(handle.instance, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT)
-        // Each message has its report by now, or a moment later.
-        while unsafe rd_kafka_outq_len(handle.instance) > 0 { unsafe rd_kafka_poll(handle.instance, 10) }
+        guard failure == 0 else {
+            let message = "the system starts no further thread"
+            let cause = IOError(errno: failure)
+            throw KafkaError(.connectFailed, .notSent, endpoint: spec.id, message, ioError: cause)
+        }
+        threadCount += 1
     }
 
     // MARK: Calls
@@ -111,8 +105,135 @@ final class KafkaProducer: CallServer, @unchecked Sendable {
     static func byteCount(of request: Request) -> Int { request.value.count + (request.key?.count ?? 0) }
 
     func start(_ call: CallOf<KafkaProducer>) {
-        if let outage { return calls.finish(call, .failure(outage.with(.notSent))) }
-        guard let handle else { return calls.finish(call, .failure(calls.shutDown)) }
+        guard outage == nil, thread.hand(call) else {
+            return calls.finish(call, .failure((outage ?? calls.shutDown).with(.notSent)))
+        }
+    }
+
+    /// librdkafka takes no single message back: it is sent, or given up when its time is over, and reported then.
+    func abandon(_ call: CallOf<KafkaProducer>) -> CallOutcome {
+        // With their client all are given up.
+        if calls.failure != nil { thread.stop() }
+        return .indeterminate
+    }
+
+    func tick(_ now: UInt64) -> Bool {
+        // Calls that were abandoned before the client ended are not abandoned again.
+        if calls.failure != nil { thread.stop() }
+        return false
+    }
+
+    // MARK: Told by the thread
+
+    private func takeEvents() {
+        for event in events?.take() ?? [] { take(event) }
+        // What was given up has been reported, each message with its own outcome.
+        if let outage, !calls.isRunning { calls.end(outage) }
+    }
+
+    private func take(_ event: Event) {
+        switch event {
+        case .reported(let call, .failure(let error)) where error.code == .connectionLost:
+            let cause = calls.failure ?? outage ?? error
+            calls.finish(call, .failure(cause.with(error.outcome)))
+        case .reported(let call, let result):
+            calls.finish(call, result)
+        case .outage(let error):
+            outage = outage ?? error
+            thread.stop()
+        }
+    }
+
+    private func loopWillShutDown() {
+        // What was reported before was delivered.
+        takeEvents()
+        calls.end(calls.shutDown)
+    }
+
+    // MARK: Consumers
+
+    /// Begins to read for a consumer.
+    func open(_ consumer: KafkaConsumer) {
+        if let failure = calls.failure { consumer.end(failure) }
+        consumers[ObjectIdentifier(consumer)] = consumer
+        consumer.open(self)
+    }
+
+    /// Nobody holds a consumer's sequence any more.
+    func forget(_ consumer: KafkaConsumer) {
+        consumers[ObjectIdentifier(consumer)] = nil
+        consumer.calls.shutdown()
+    }
+
+    // MARK: End
+
+    func stop() {
+        hasStopped = true
+        for consumer in consumers.values { consumer.end(calls.failure ?? calls.shutDown) }
+        consumers = [:]
+        thread.stop()
+        stopIfDone()
+    }
+
+    private func stopIfDone() {
+        guard hasStopped, threadCount == 0 else { return }
+        events?.close()
+        events = nil
+        calls.stopped()
+    }
+}
+
+// MARK: - The thread
+
+extension KafkaProducer {
+    /// What the thread does: it hands messages to librdkafka and calls the callbacks, until it is told to end; what is on its way
+    /// then is given up.
+    private static func work(
+        _ thread: KafkaThread<CallOf<KafkaProducer>>,
+        _ spec: EndpointSpec,
+        _ context: KafkaContext<Event>
+    ) {
+        // A message is sent once, at once, and given up when the endpoint's time is over; 0 stands for no limit.
+        let milliseconds = spec.policy.commandTimeout?.clampedMilliseconds ?? 0
+        let configuration = unsafe KafkaConfiguration(
+            type: RD_KAFKA_PRODUCER,
+            spec: spec,
+            settings: [
+                ("message.send.max.retries", "0"), ("linger.ms", "0"),
+                ("message.timeout.ms", "\(milliseconds)"),
+            ],
+            context: context,
+            prepare: { configuration in
+                unsafe rd_kafka_conf_set_dr_msg_cb(configuration, reportCallback)
+                unsafe rd_kafka_conf_set_error_cb(configuration, errorCallback)
+            }
+        )
+        do throws(KafkaError) {
+            unsafe try thread.withInstance(configuration) { instance in
+                while let calls = thread.take() {
+                    for call in calls { unsafe produce(call, instance, context) }
+                    unsafe rd_kafka_poll(instance, thread.pollMilliseconds)
+                }
+                unsafe rd_kafka_purge(instance, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT)
+                // Each message has its report by now, or a moment later.
+                while unsafe rd_kafka_outq_len(instance) > 0 { unsafe rd_kafka_poll(instance, 10) }
+            }
+        } catch {
+            context.tell(.outage(error))
+        }
+        let unsent = RD_KAFKA_MSG_STATUS_NOT_PERSISTED
+        for call in thread.close() {
+            let error = KafkaError(RD_KAFKA_RESP_ERR__PURGE_QUEUE, unsent, endpoint: spec.id)
+            context.tell(.reported(call, .failure(error)))
+        }
+        withExtendedLifetime(context) {}
+    }
+
+    private static func produce(
+        _ call: CallOf<KafkaProducer>,
+        _ instance: OpaquePointer,
+        _ context: KafkaContext<Event>
+    ) {
         let request = call.request
         // Released by its delivery report, which librdkafka makes for every message that it accepts.
         let reference = unsafe Unmanaged.passRetained(call)
@@ -121,7 +242,7 @@ final class KafkaProducer: CallServer, @unchecked Sendable {
             // A key that is there and empty has an address, too. librdkafka copies key and value before it returns.
             let start = unsafe request.key == nil ? nil : bytes.baseAddress ?? UnsafePointer(bitPattern: 1)
             return unsafe ckafka_produce(
-                handle.instance,
+                instance,
                 request.topic,
                 start,
                 key.count,
@@ -132,92 +253,12 @@ final class KafkaProducer: CallServer, @unchecked Sendable {
         }
         guard error != RD_KAFKA_RESP_ERR_NO_ERROR else { return }
         unsafe reference.release()
-        let failure = KafkaError(error, RD_KAFKA_MSG_STATUS_NOT_PERSISTED, endpoint: spec.id)
-        calls.finish(call, .failure(failure.with(.notSent)))
-    }
-
-    /// librdkafka takes no single message back: it is sent, or given up when its time is over, and reported then.
-    func abandon(_ call: CallOf<KafkaProducer>) -> CallOutcome {
-        // With their client all are given up.
-        if calls.failure != nil { purge() }
-        return .indeterminate
-    }
-
-    private func purge() {
-        guard let handle, !isPurged else { return }
-        isPurged = true
-        let flags = RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING
-        unsafe rd_kafka_purge(handle.instance, flags)
-    }
-
-    func tick(_ now: UInt64) -> Bool {
-        // Calls that were abandoned before the client ended are not abandoned again.
-        if calls.failure != nil { purge() }
-        return false
-    }
-
-    // MARK: Told by the poll thread
-
-    private func takeEvents() {
-        guard let events else { return }
-        for event in events.take() {
-            switch event {
-            case .reported(let call, .failure(let error)) where error.code == .connectionLost:
-                calls.finish(call, .failure(outage?.with(error.outcome) ?? error))
-            case .reported(let call, let result): calls.finish(call, result)
-            case .outage(let error): lost(error)
-            }
-        }
-        // What was given up has been reported, each message with its own outcome.
-        if let outage, calls.runningCalls.isEmpty { calls.end(outage) }
-    }
-
-    private func lost(_ error: KafkaError) {
-        guard outage == nil else { return }
-        outage = error
-        purge()
-    }
-
-    private func loopWillShutDown() {
-        calls.end(calls.shutDown)
-        // Nobody hears of reports any more.
-        for call in calls.runningCalls { calls.finish(call, .failure(calls.shutDown)) }
-    }
-
-    // MARK: Consumers
-
-    /// Begins to read for a consumer.
-    func open(_ consumer: KafkaConsumer) {
-        if let failure = calls.failure { return consumer.end(failure) }
-        consumers[ObjectIdentifier(consumer)] = consumer
-        consumer.open(self)
-    }
-
-    /// Nobody holds a consumer's sequence any more.
-    func forget(_ consumer: KafkaConsumer) {
-        consumers[ObjectIdentifier(consumer)] = nil
-        consumer.end(nil)
-    }
-
-    // MARK: End
-
-    func stop() {
-        for consumer in consumers.values { consumer.end(calls.failure) }
-        consumers = [:]
-        handle?.stop()
-        handle = nil
-        stopIfDone()
-    }
-
-    private func stopIfDone() {
-        guard handle == nil, threadCount == 0, calls.failure != nil else { return }
-        events?.close()
-        events = nil
-        calls.stopped()
+        let failure = KafkaError(error, RD_KAFKA_MSG_STATUS_NOT_PERSISTED, endpoint: context.endpoint)
+        context.tell(.reported(call, .failure(failure.with(.notSent))))
     }
 }
 
-// MARK: - Called by librdkafka, on the poll thread
+// MARK: - Called by librdkafka, on the thread that polls
 
 private func reportCallback(
     _: OpaquePointer?,
@@ -227,7 +268,7 @@ private func reportCallback(
     guard let message = unsafe message, let opaque = unsafe message.pointee._private,
         let shared = unsafe KafkaContext<KafkaProducer.Event>.of(context)
     else { return }
-    // `start(_:)` retained it for this report.
+    // `produce` retained it for this report.
     let call = unsafe Unmanaged<CallOf<KafkaProducer>>.fromOpaque(opaque).takeRetainedValue()
     let result: Result<KafkaReceipt, KafkaError>
     // librdkafka's own, during this call; the status lies behind it in memory, so no copy of it will do.
@@ -238,8 +279,7 @@ private func reportCallback(
         let status = unsafe rd_kafka_message_status(message)
         result = unsafe .failure(KafkaError(report.err, status, endpoint: shared.endpoint))
     }
-    // Waits while too many are on their way; without a loop nobody wants it.
-    _ = shared.events.send(.reported(call, result))
+    shared.tell(.reported(call, result))
 }
 
 private func errorCallback(
@@ -249,7 +289,7 @@ private func errorCallback(
     _ context: UnsafeMutableRawPointer?
 ) {
     guard let shared = unsafe KafkaContext<KafkaProducer.Event>.of(context),
-        let outage = unsafe KafkaHandle.outage(instance, error, reason, endpoint: shared.endpoint)
+        let outage = unsafe KafkaError.outage(instance, error, reason, endpoint: shared.endpoint)
     else { return }
-    _ = shared.events.send(.outage(outage))
+    shared.tell(.outage(outage))
 }

@@ -99,7 +99,9 @@ import Testing
                 return try await iterator.next()
             }
             if isBegun {
-                #expect(await eventually { await cluster.loop.run { messages.lease.consumer.isAwaited } })
+                #expect(
+                    await eventually { await cluster.loop.run { messages.lease.consumer.calls.isRunning } }
+                )
             }
             task.cancel()
             gate.open()
@@ -198,7 +200,7 @@ import Testing
         cluster.mock.delayAnswers(milliseconds: 3_600_000)
         let (running, waiting) = (start("a", kafka), start("b", kafka))
         #expect(await holds(kafka, running: 1, waiting: 1))
-        #expect(await eventually { await cluster.loop.run { messages.lease.consumer.isAwaited } })
+        #expect(await eventually { await cluster.loop.run { messages.lease.consumer.calls.isRunning } })
         await cluster.loop.shutdown()
         let errors = [await running.value, await waiting.value]
         #expect(errors.allSatisfy { $0?.code == .loopShutDown })

@@ -133,7 +133,7 @@ import Testing
     @Test func addressesOfVersion6AreInBrackets() {
         for (host, broker) in [("::1", "[::1]:9092"), ("[::1]", "[::1]:9092"), ("h", "h:9092")] {
             let spec = EndpointSpec(id: "events", kind: .kafka, host: host, port: 9092)
-            #expect(KafkaHandle.broker(spec) == broker)
+            #expect(KafkaConfiguration.broker(spec) == broker)
         }
     }
 
