@@ -34,7 +34,7 @@ final class KafkaProducer: CallServer, @unchecked Sendable {
     let spec: EndpointSpec
     private let thread = KafkaThread<CallOf<KafkaProducer>>()
     private let startThread: @Sendable (@escaping @Sendable () -> Void) -> Int32
-    private var events: LoopInlet<Event>?
+    private(set) var events: LoopInlet<Event>?
     private var outage: KafkaError?
     private var hasStopped = false
     private var consumers: [ObjectIdentifier: KafkaConsumer] = [:]
@@ -118,6 +118,7 @@ final class KafkaProducer: CallServer, @unchecked Sendable {
     }
 
     func tick(_ now: UInt64) -> Bool {
+        takeEvents()
         // Calls that were abandoned before the client ended are not abandoned again.
         if calls.failure != nil { thread.stop() }
         return false

@@ -29,7 +29,8 @@ package protocol CallServer: AnyObject, Sendable {
     /// - Returns: what became of it: `notSent` only if it never will be.
     func abandon(_ call: CallOf<Self>) -> CallOutcome
 
-    /// Told every five milliseconds while calls wait or run, or while this says so.
+    /// Told every five milliseconds while calls wait or run, or while this says so; and once more before the loop's shutdown ends
+    /// them.
     ///
     /// - Parameter now: on the loop's clock, in nanoseconds.
     /// - Returns: whether to be told again although there are no calls.

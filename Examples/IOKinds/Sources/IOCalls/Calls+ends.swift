@@ -63,6 +63,8 @@ extension Calls {
     private func loopWillShutDown() {
         ticker = nil
         isTicking = false
+        // The last look: what has been answered by now is.
+        _ = server?.tick(LoopClock.now)
         end(shutDown)
         // Without a timer nobody else would end their wait.
         tellClosers()

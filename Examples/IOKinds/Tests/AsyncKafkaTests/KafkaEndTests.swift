@@ -1,3 +1,4 @@
+import Glibc
 import IOCalls
 import KafkaMock
 import TestSupport
@@ -116,6 +117,47 @@ import Testing
         await cluster.loop.shutdown()
     }
 
+    @Test func soManyTasksMayWaitForAMessage() async throws {
+        let most = 10
+        let policy = EndpointPolicy(maxWaiting: most, connectTimeout: .seconds(3600), commandTimeout: nil)
+        let io = try cluster.clients(policy)
+        let kafka = try io.kafka("events")
+        let messages = kafka.consume("t", from: .beginning)
+        @Sendable func next() async -> Result<KafkaMessage?, KafkaError> {
+            var iterator = messages.makeAsyncIterator()
+            do throws(KafkaError) {
+                return .success(try await iterator.next())
+            } catch {
+                return .failure(error)
+            }
+        }
+        let tasks = (0..<most + 1).map { _ in Task { await next() } }
+        let calls = messages.lease.consumer.calls
+        #expect(await eventually { await cluster.loop.run { calls.isRunning && calls.waitingCount == most } })
+        guard case .failure(let refused) = await next() else {
+            Issue.record("it was accepted")
+            return
+        }
+        #expect(refused.code == .overloaded)
+        #expect(refused.outcome == .notSent)
+        for task in tasks.dropLast() { task.cancel() }
+        for task in tasks.dropLast() {
+            guard case .failure(let error) = await task.value else {
+                Issue.record("it was given a message")
+                continue
+            }
+            #expect(error.code == .cancelled)
+        }
+        #expect(await failure(of: "x", on: kafka) == nil)
+        #expect(try await tasks[most].value.get()?.value == Array("x".utf8))
+        await io.close()
+        // Once over, it stays over.
+        var iterator = messages.makeAsyncIterator()
+        #expect(try await iterator.next() == nil)
+        await cluster.loop.shutdown()
+        #expect(try await iterator.next() == nil)
+    }
+
     @Test func aSequenceThatNobodyHoldsEndsItsThread() async throws {
         let io = try cluster.clients()
         let kafka = try io.kafka("events")
@@ -188,8 +230,7 @@ import Testing
     }
 
     @Test func theLoopsShutdownEndsEverything() async throws {
-        // A reader that is still looking for its partitions has so long for it.
-        let policy = EndpointPolicy(maxInflight: 1, connectTimeout: .milliseconds(100), commandTimeout: nil)
+        let policy = EndpointPolicy(maxInflight: 1, connectTimeout: .seconds(3600), commandTimeout: nil)
         let kafka = try cluster.clients(policy).kafka("events")
         #expect(await failure(of: "x", on: kafka) == nil)
         let messages = kafka.consume("t", from: .end)
@@ -209,6 +250,102 @@ import Testing
         #expect(error?.code == .loopShutDown)
         #expect(await failure(of: "x", on: kafka)?.code == .loopShutDown)
         #expect(await eventually { await cluster.loop.run { kafka.producer.threadCount } == 0 })
+        // What was on its way has been reported, and has given its permit back.
+        #expect(await cluster.loop.run { !kafka.producer.calls.isRunning })
+        await kafka.close(timeout: .seconds(3600))
+    }
+
+    @Test func whatWasReportedBeforeTheLoopsShutdownWasDelivered() async throws {
+        let (mayBegin, isHeld, mayGoOn) = (Gate(), Gate(), Gate())
+        let (loop, count) = (cluster.loop, 1024)
+        let policy = EndpointPolicy(maxInflight: count + 1, commandTimeout: nil)
+        let kafka = cluster.client(policy) { body in
+            PollThread.start {
+                mayBegin.waitOnThread()
+                body()
+            }
+        }
+        let tasks = (0...count).map { start("\($0)", kafka) }
+        #expect(await holds(kafka, running: count + 1))
+        let events = await loop.run { kafka.producer.events }
+        let shutdown = Task {
+            await loop.run {
+                isHeld.open()
+                mayGoOn.waitOnThread()
+                await loop.shutdown()
+            }
+        }
+        await isHeld.wait()
+        mayBegin.open()
+        // All places are taken, and the loop has not heard of one.
+        #expect(await eventually { events?.blockedThreads == 1 })
+        mayGoOn.open()
+        await shutdown.value
+        var delivered = 0
+        for task in tasks { delivered += await task.value == nil ? 1 : 0 }
+        #expect(delivered >= count)
+    }
+
+    // MARK: Threads
+
+    @Test func aThreadThatCannotBeStartedIsAFailureToConnect() async throws {
+        let first = cluster.client { _ in EAGAIN }
+        let calls = Collected(0)
+        let second = cluster.client { body in
+            let isFirst = calls.update {
+                $0 += 1
+                return $0 == 1
+            }
+            return isFirst ? PollThread.start(body) : EAGAIN
+        }
+        for error in [
+            await failure(of: "x", on: first), await end(of: second.consume("t", from: .beginning)),
+        ] {
+            #expect(error?.code == .connectFailed)
+            #expect(error?.outcome == .notSent)
+            #expect(error?.ioError?.name == "EAGAIN")
+        }
+        #expect(first.hasEnded)
+        // It has its thread, and serves on.
+        #expect(await failure(of: "x", on: second) == nil)
+        for kafka in [first, second] { await kafka.close(timeout: .seconds(3600)) }
+        await cluster.loop.shutdown()
+    }
+
+    /// To make an instance may take long: the loop goes on meanwhile, and what is handed over waits.
+    @Test(arguments: [true, false])
+    func theLoopDoesNotWaitForTheInstance(isShutDown: Bool) async throws {
+        let mayBegin = Gate()
+        let kafka = cluster.client { body in
+            PollThread.start {
+                mayBegin.waitOnThread()
+                body()
+            }
+        }
+        let task = start("x", kafka)
+        #expect(await holds(kafka, running: 1))
+        if isShutDown { kafka.shutdown() }
+        mayBegin.open()
+        #expect(await task.value?.code == (isShutDown ? .clientClosed : nil))
+        await kafka.close(timeout: .seconds(3600))
+        #expect(await cluster.loop.run { kafka.producer.threadCount } == 0)
+        #expect(await cluster.loop.run { !kafka.producer.calls.isRunning })
+        await cluster.loop.shutdown()
+    }
+
+    @Test func aReaderThatLooksForItsPartitionsEndsWhenNobodyHoldsIt() async throws {
+        let io = try cluster.clients()
+        let kafka = try io.kafka("events")
+        #expect(await failure(of: "x", on: kafka) == nil)
+        cluster.mock.delayAnswers(milliseconds: 3_600_000)
+        do {
+            let messages = kafka.consume("t", from: .beginning)
+            #expect(await eventually { await cluster.loop.run { kafka.producer.threadCount } == 2 })
+            _ = messages
+        }
+        #expect(await eventually { await cluster.loop.run { kafka.producer.threadCount } == 1 })
+        kafka.shutdown()
+        await cluster.loop.shutdown()
     }
 
     @Test func shutdownInEveryStateIsClean() async throws {

@@ -93,14 +93,28 @@ import Testing
         await cluster.loop.shutdown()
     }
 
-    /// The error that a sequence without messages ends with; nil if it ends without one.
-    private func end(of messages: KafkaMessages) async -> KafkaError? {
-        var iterator = messages.makeAsyncIterator()
-        do throws(KafkaError) {
-            while try await iterator.next() != nil {}
-            return nil
-        } catch {
-            return error
+    /// Nothing but the endpoint's `livenessTimeout` ends the wait for a broker that accepts everything and answers nothing.
+    @Test func aClusterThatFallsSilentIsGivenUp() async throws {
+        let policy = EndpointPolicy(
+            connectTimeout: .seconds(3600),
+            commandTimeout: nil,
+            livenessTimeout: .milliseconds(1)
+        )
+        let kafka = try cluster.clients(policy).kafka("events")
+        #expect(await failure(of: "x", on: kafka) == nil)
+        cluster.mock.delayAnswers(milliseconds: 3_600_000)
+        let ended = Collected<KafkaError?>(nil)
+        let producing = Task {
+            let error = await failure(of: "y", on: kafka)
+            ended.update { $0 = error }
         }
+        // librdkafka takes a second for it at least.
+        #expect(await eventually { ended.value != nil })
+        #expect(ended.value?.outcome == .indeterminate)
+        // Of its own request's time or, if another one's was over first, of the connection.
+        #expect([.deadlineExceeded, .connectionLost].contains(ended.value?.code))
+        kafka.shutdown()
+        await producing.value
+        await cluster.loop.shutdown()
     }
 }

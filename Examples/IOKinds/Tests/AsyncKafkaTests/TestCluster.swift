@@ -1,3 +1,4 @@
+@_spi(Driver) import AsyncIO
 import IOCalls
 import KafkaMock
 import TestSupport
@@ -16,14 +17,20 @@ struct TestCluster {
         loop = EventLoop(name: "kafka-test")
     }
 
+    private func spec(_ policy: EndpointPolicy, port: Int? = nil) -> EndpointSpec {
+        EndpointSpec(id: "events", kind: .kafka, host: "127.0.0.1", port: port ?? mock.port, policy: policy)
+    }
+
+    /// A client whose threads begin when the test says so, or not at all.
+    func client(
+        _ policy: EndpointPolicy = .patient,
+        startThread: @escaping @Sendable (@escaping @Sendable () -> Void) -> Int32
+    ) -> KafkaClient {
+        KafkaClient(spec(policy), limiter: InflightLimiter(policy), loop: loop, startThread: startThread)
+    }
+
     func clients(_ policy: EndpointPolicy = .patient, port: Int? = nil) throws -> AsyncIOClients {
-        let spec = EndpointSpec(
-            id: "events",
-            kind: .kafka,
-            host: "127.0.0.1",
-            port: port ?? mock.port,
-            policy: policy
-        )
+        let spec = spec(policy, port: port)
         let other = EndpointSpec(id: "other", kind: EndpointKind("other"), host: "localhost", port: 1)
         let unix = EndpointSpec(id: "unix", kind: .kafka, socketPath: "/tmp/kafka")
         var secret = spec
@@ -41,6 +48,17 @@ func failure(of value: String, on kafka: KafkaClient, to topic: String = "t", ti
 {
     do throws(KafkaError) {
         try await kafka.produce(Array(value.utf8), to: topic, timeout: timeout)
+        return nil
+    } catch {
+        return error
+    }
+}
+
+/// The error that a sequence without messages ends with; nil if it ends without one.
+func end(of messages: KafkaMessages) async -> KafkaError? {
+    var iterator = messages.makeAsyncIterator()
+    do throws(KafkaError) {
+        while try await iterator.next() != nil {}
         return nil
     } catch {
         return error
