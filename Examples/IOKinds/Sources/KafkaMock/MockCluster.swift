@@ -1,6 +1,20 @@
 import CKafka
 
-/// A cluster of one broker in this process: librdkafka's own, for tests.
+/// Why there is no mock cluster.
+public struct MockClusterError: Error, CustomStringConvertible {
+    /// librdkafka's reason.
+    let reason: String
+
+    /// What went wrong, and what to do.
+    public var description: String {
+        """
+        librdkafka's mock cluster could not be started: \(reason). It needs librdkafka 1.3 or later, a free port on 127.0.0.1, \
+        and some descriptors and threads.
+        """
+    }
+}
+
+/// A cluster in this process: librdkafka's own, for tests.
 @safe public final class MockCluster: @unchecked Sendable {
     // Safe to share: librdkafka's mock cluster is for any thread.
     private let owner: OpaquePointer
@@ -9,20 +23,36 @@ import CKafka
     /// The broker's port on 127.0.0.1.
     public let port: Int
 
-    /// Starts a cluster, or nothing if librdkafka cannot.
-    public init?() {
+    /// Starts a cluster.
+    ///
+    /// - Parameter brokers: how many brokers it has, at least 1.
+    /// - Throws: ``MockClusterError`` if librdkafka cannot; nothing of it is left behind.
+    public init(brokers: Int = 1) throws(MockClusterError) {
+        var words = [CChar](repeating: 0, count: 512)
         let configuration = unsafe rd_kafka_conf_new()
-        // librdkafka copies both; they are right, so no words of its are needed.
-        unsafe rd_kafka_conf_set(configuration, "test.mock.num.brokers", "1", nil, 0)
-        unsafe rd_kafka_conf_set(configuration, "log_level", "0", nil, 0)
-        guard let owner = unsafe rd_kafka_new(RD_KAFKA_PRODUCER, configuration, nil, 0) else { return nil }
+        func failed() -> MockClusterError {
+            // The instance owns the configuration; a failed call does not.
+            unsafe rd_kafka_conf_destroy(configuration)
+            return MockClusterError(
+                reason: String(decoding: words.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+            )
+        }
+        for (name, value) in [("test.mock.num.brokers", "\(brokers)"), ("log_level", "0")]
+        // librdkafka copies both.
+        where unsafe rd_kafka_conf_set(configuration, name, value, &words, words.count) != RD_KAFKA_CONF_OK {
+            throw failed()
+        }
+        guard let owner = unsafe rd_kafka_new(RD_KAFKA_PRODUCER, configuration, &words, words.count) else {
+            throw failed()
+        }
         guard let cluster = unsafe rd_kafka_handle_mock_cluster(owner),
             let addresses = unsafe rd_kafka_mock_cluster_bootstraps(cluster),
             // `host:port`, kept by the cluster and copied here.
             let port = unsafe Int(String(cString: addresses).split(separator: ":").last ?? "")
         else {
+            // With it goes whatever it has made of a cluster.
             unsafe rd_kafka_destroy(owner)
-            return nil
+            throw MockClusterError(reason: "it has made no broker")
         }
         unsafe (self.owner, self.cluster) = unsafe (owner, cluster)
         self.port = port

@@ -197,6 +197,13 @@ import Testing
         #expect(error?.message.contains("nonsense") == true)
     }
 
+    /// One that librdkafka does not accept, and one of which it makes an instance without a cluster.
+    @Test(arguments: [(-1, "test.mock.num.brokers"), (0, "no broker")])
+    func aClusterThatCannotBeStartedSaysWhy(brokers: Int, reason: String) {
+        let error = #expect(throws: MockClusterError.self) { try MockCluster(brokers: brokers) }
+        #expect(error?.description.contains(reason) == true)
+    }
+
     @Test func whatIsRefusedSaysHow() async throws {
         let io = try cluster.clients()
         for (id, code) in [

@@ -13,7 +13,7 @@ struct TestCluster {
     let loop: EventLoop
 
     init() throws {
-        mock = try #require(MockCluster())
+        mock = try MockCluster()
         loop = EventLoop(name: "kafka-test")
     }
 
