@@ -10,8 +10,11 @@ public enum Kafka: IOKind {
 extension EndpointKind {
     /// A Kafka cluster, given by one of its brokers.
     ///
-    /// A permit of its policy's is held for each message from its call to its delivery report. For messages a `connectTimeout` of less
-    /// than a second counts as one.
+    /// Of a spec's policy, `maxInflight`, `maxWaiting` and `maxQueuedBytes` bound the endpoint's messages, of all its clients together;
+    /// a permit is held for each from its turn to its delivery report. Each sequence has a line of its own for tasks that wait for
+    /// a message, with `maxWaiting` places behind the first. A `connectTimeout` of less than a second counts as one, except where
+    /// a reader looks for its partitions. A broker that leaves a request unanswered for the `livenessTimeout` is disconnected; it is
+    /// from a second to five minutes, which is what nil stands for. `idleProbeInterval` and `isExclusive` are ignored.
     public static let kafka = EndpointKind("kafka")
 }
 

@@ -4,12 +4,12 @@ import UVLoop
 
 /// A client of one Kafka cluster, over librdkafka.
 ///
-/// At most the endpoint's `maxInflight` messages are on their way; further ones wait in turn. The client never repeats a message. It
-/// ends when all brokers are gone: every message is then refused with the cause, and ``AsyncIO/AsyncIOClients/kafka(_:)`` makes a new
-/// client. A client that nobody holds any more is shut down.
+/// At most the endpoint's `maxInflight` messages are on their way, of all its clients together; further ones wait in turn. The client
+/// never repeats a message. It ends when all brokers are gone: every message is then refused with the cause, and
+/// ``AsyncIO/AsyncIOClients/kafka(_:)`` makes a new client. A client that nobody holds any more is shut down.
 ///
 /// Everything here may be called from any thread. A task that runs on the client's loop is served without leaving it; none sees the
-/// threads that librdkafka has.
+/// threads: the client, and each of its sequences, has one of its own and those of an instance of librdkafka.
 public final class KafkaClient: Sendable {
     let producer: KafkaProducer
     /// Keeps the loop alive for as long as the client is.
@@ -40,9 +40,14 @@ public final class KafkaClient: Sendable {
 
     /// Sends one message, and waits for its delivery report.
     ///
+    /// A wait that ends early does not take the message back. librdkafka gives it up, and its permit is free, when the endpoint's
+    /// `commandTimeout` has passed since it was handed over. Without a `commandTimeout` that never happens while a broker is up: a
+    /// message whose partition has no leader is kept until it has one, or the client ends. One that was sent to a broker which does
+    /// not answer is given up some seconds after the endpoint's `livenessTimeout`.
+    ///
     /// - Parameters:
     ///   - value: what it says.
-    ///   - topic: the topic.
+    ///   - topic: the topic, of 1 to 249 characters of `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`.
     ///   - key: messages of one key go to one partition; nil for any.
     ///   - timeout: the most time it may take; the endpoint's `commandTimeout` and ``AsyncIO/withIOTimeout(_:_:)`` hold beside it.
     /// - Returns: where it was stored.
@@ -62,13 +67,13 @@ public final class KafkaClient: Sendable {
 
     /// Reads a topic's messages, of all partitions it has now.
     ///
-    /// It returns at once, and reads with a connection of its own until nobody holds the sequence. It is in no consumer group and
+    /// It returns at once, and reads with connections of its own until nobody holds the sequence. It is in no consumer group and
     /// commits nothing.
     ///
     /// - Parameters:
-    ///   - topic: the topic.
+    ///   - topic: the topic; one that ``produce(_:to:key:timeout:)`` refuses is what the sequence fails with.
     ///   - start: where to begin.
-    ///   - buffer: how many messages may be read ahead; less than 1 stands for 1.
+    ///   - buffer: how many messages this sequence may read ahead; less than 1 stands for 1. librdkafka reads another MiB ahead.
     /// - Returns: the messages.
     public func consume(_ topic: String, from start: KafkaStart, buffer: Int = 100) -> KafkaMessages {
         let consumer = KafkaConsumer(

@@ -10,7 +10,7 @@ public struct KafkaMessage: Hashable, Sendable {
     public let offset: Int
     /// Its key; nil if it has none.
     public let key: [UInt8]?
-    /// What it says.
+    /// What it says; empty also for a tombstone, which has no value.
     public let value: [UInt8]
 
     /// Copies one of librdkafka's, which lives as long as the caller keeps it.

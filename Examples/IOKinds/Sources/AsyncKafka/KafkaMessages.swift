@@ -4,8 +4,9 @@ import UVLoop
 /// The messages of a topic, as they come.
 ///
 /// At most so many as its buffer has places are read ahead; while they are not taken nothing more is read. The order is that of each
-/// partition. The sequence can be iterated once, by several tasks if need be, each message going to one of them. It ends when
-/// its client is closed, and fails when the cluster cannot be reached.
+/// partition. The sequence can be iterated once, by several tasks if need be, each message going to one of them: one task waits for
+/// it, and of further ones the endpoint's `maxWaiting` in line. It ends when its client is closed, and fails when the cluster
+/// cannot be reached.
 public struct KafkaMessages: AsyncSequence, Sendable {
     /// What the sequence gives.
     public typealias Element = KafkaMessage
