@@ -19,13 +19,11 @@ public final class KafkaClient: Sendable {
     public var endpoint: String { producer.calls.endpoint }
 
     /// Makes a client that begins to connect at once.
-    ///
-    /// - Parameter startThread: starts a thread, or returns the system's error number.
     init(
         _ spec: EndpointSpec,
         limiter: InflightLimiter,
         loop: EventLoop,
-        startThread: @escaping @Sendable (@escaping @Sendable () -> Void) -> Int32 = PollThread.start
+        startThread: @escaping PollThread.Starter = PollThread.start
     ) {
         self.loop = loop
         producer = KafkaProducer(spec, limiter: limiter, loop: loop, startThread: startThread)
@@ -73,7 +71,7 @@ public final class KafkaClient: Sendable {
     /// - Parameters:
     ///   - topic: the topic; one that ``produce(_:to:key:timeout:)`` refuses is what the sequence fails with.
     ///   - start: where to begin.
-    ///   - buffer: how many messages this sequence may read ahead; less than 1 stands for 1. librdkafka reads another MiB ahead.
+    ///   - buffer: how many messages this sequence may read ahead; less than 1 stands for 1. librdkafka reads about a MiB ahead besides.
     /// - Returns: the messages.
     public func consume(_ topic: String, from start: KafkaStart, buffer: Int = 100) -> KafkaMessages {
         let consumer = KafkaConsumer(

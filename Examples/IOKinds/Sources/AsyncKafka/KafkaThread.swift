@@ -128,12 +128,17 @@ final class KafkaContext<Event: Sendable>: Sendable {
 
 /// A detached thread that runs one body.
 enum PollThread {
+    /// Starts a thread that runs a body.
+    ///
+    /// - Returns: the system's error number; 0 if the thread runs.
+    typealias Starter = @Sendable (_ body: @escaping @Sendable () -> Void) -> Int32
+
     fileprivate final class Start: Sendable {
         let body: @Sendable () -> Void
         init(_ body: @escaping @Sendable () -> Void) { self.body = body }
     }
 
-    /// - Returns: the system's error number; 0 if the thread runs.
+    /// The system's own ``Starter``.
     @Sendable static func start(_ body: @escaping @Sendable () -> Void) -> Int32 {
         // Retained here, released by the thread that it is handed to.
         let start = unsafe Unmanaged.passRetained(Start(body))

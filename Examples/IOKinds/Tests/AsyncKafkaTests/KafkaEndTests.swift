@@ -134,7 +134,7 @@ import Testing
         let tasks = (0..<most + 1).map { _ in Task { await next() } }
         let calls = messages.lease.consumer.calls
         #expect(await eventually { await cluster.loop.run { calls.isRunning && calls.waitingCount == most } })
-        guard case .failure(let refused) = await next() else {
+        guard case .failure(let refused) = await withIOTimeout(.seconds(10), { await next() }) else {
             Issue.record("it was accepted")
             return
         }

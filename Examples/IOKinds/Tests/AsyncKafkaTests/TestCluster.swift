@@ -24,7 +24,7 @@ struct TestCluster {
     /// A client whose threads begin when the test says so, or not at all.
     func client(
         _ policy: EndpointPolicy = .patient,
-        startThread: @escaping @Sendable (@escaping @Sendable () -> Void) -> Int32
+        startThread: @escaping PollThread.Starter
     ) -> KafkaClient {
         KafkaClient(spec(policy), limiter: InflightLimiter(policy), loop: loop, startThread: startThread)
     }
