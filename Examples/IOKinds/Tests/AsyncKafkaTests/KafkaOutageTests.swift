@@ -102,6 +102,9 @@ import Testing
         )
         let kafka = try cluster.clients(policy).kafka("events")
         #expect(await failure(of: "x", on: kafka) == nil)
+        // A reader, whose broker may wait before it answers, is given that time, too.
+        var iterator = kafka.consume("t", from: .beginning).makeAsyncIterator()
+        #expect(try await iterator.next() != nil)
         cluster.mock.delayAnswers(milliseconds: 3_600_000)
         let ended = Collected<KafkaError?>(nil)
         let producing = Task {
