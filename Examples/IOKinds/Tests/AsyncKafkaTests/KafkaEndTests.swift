@@ -131,8 +131,13 @@ import Testing
                 return .failure(error)
             }
         }
-        let tasks = (0..<most + 1).map { _ in Task { await next() } }
         let calls = messages.lease.consumer.calls
+        var tasks: [Task<Result<KafkaMessage?, KafkaError>, Never>] = []
+        for number in 0...most {
+            tasks.append(Task { await next() })
+            // One by one: one that is on its way counts twice for a moment.
+            #expect(await eventually { await cluster.loop.run { calls.submitted } > number })
+        }
         #expect(await eventually { await cluster.loop.run { calls.isRunning && calls.waitingCount == most } })
         guard case .failure(let refused) = await withIOTimeout(.seconds(10), { await next() }) else {
             Issue.record("it was accepted")
