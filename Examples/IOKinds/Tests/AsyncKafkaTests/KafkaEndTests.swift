@@ -167,6 +167,7 @@ import Testing
         let io = try cluster.clients()
         let kafka = try io.kafka("events")
         for number in 0..<10 { #expect(await failure(of: "\(number)", on: kafka) == nil) }
+        weak var consumer: KafkaConsumer?
         try await {
             // Its thread is waiting for a place when it is let go.
             let messages = kafka.consume("t", from: .beginning, buffer: 1)
@@ -174,8 +175,10 @@ import Testing
             let first = try await iterator.next()
             #expect(first != nil)
             #expect(await eventually { await cluster.loop.run { messages.lease.consumer.isFull } })
+            consumer = messages.lease.consumer
         }()
         #expect(await eventually { await cluster.loop.run { kafka.producer.threadCount } == 1 })
+        #expect(await eventually { consumer == nil })
         await io.close()
         #expect(await cluster.loop.run { kafka.producer.threadCount } == 0)
         await cluster.loop.shutdown()
