@@ -10,7 +10,7 @@
 #   --quick          a tenth of the requests, and 3 pairs: shows that it works, measures nothing
 #
 # Missing Debian packages are installed with apt-get. Nothing but packages is changed outside Benchmarks/.build.
-set -euo pipefail
+. "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 readonly hiredis_sdist=3.5.0
 readonly hiredis_sha256=c227592cc56b7df247abe4755c26723965be68972be2149fa441ac33d82131ba
@@ -30,21 +30,11 @@ hget       pool  100   300000  2.0   0.8
 hget       pool  1000  500000  1.2   1.0
 '
 
-cd "$(dirname "$0")/.."
 readonly benchmarks=$PWD/Benchmarks
 readonly c_build=$benchmarks/.build/bench-hiredis
 
-fail() {
-    echo "bench.sh: $*" >&2
-    exit 1
-}
-
-say() {
-    echo "bench.sh: $*" >&2
-}
-
 parse_arguments() {
-    pairs='' scenario='' quick=no
+    pairs='' scenario=all quick=no
     while [ $# -gt 0 ]; do
         case $1 in
         --pairs) pairs=${2:-} && shift ;;
@@ -59,34 +49,16 @@ parse_arguments() {
         if [ $quick = yes ]; then pairs=3; fi
     fi
     [[ $pairs =~ ^[1-9][0-9]*$ ]] || fail "--pairs must be a number from 1: $pairs"
-    if [ -n "$scenario" ] && [ "$scenario" != decoder ]; then
-        grep -q "^$scenario " <<<"$rows" || fail "no such scenario: $scenario"
+    if [ "$scenario" != all ] && [ "$scenario" != decoder ]; then
+        awk -v name="$scenario" '$1 == name { found = 1 } END { exit !found }' <<<"$rows" || fail "no such scenario: $scenario"
     fi
 }
 
-has() {
-    command -v "$1" >/dev/null
-}
-
-install_missing() {
-    has swift || fail "Swift is missing: install the toolchain from swift.org and put it on the PATH."
-    local missing=()
-    has cc || missing+=(gcc libc6-dev)
-    has pkg-config || missing+=(pkg-config)
-    { has pkg-config && pkg-config --exists libuv; } || missing+=(libuv1-dev)
-    [ "$scenario" = decoder ] || { has redis-server && has redis-cli; } || missing+=(redis-server)
-    has python3 || missing+=(python3)
-    { has python3 && python3 -m pip --version >/dev/null 2>&1; } || missing+=(python3-pip python3-venv)
-    if [ ${#missing[@]} -eq 0 ]; then return; fi
-
-    say "installing ${missing[*]}"
-    local as_root=()
-    if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi
-    {
-        has apt-get &&
-            "${as_root[@]}" apt-get update -q &&
-            "${as_root[@]}" apt-get install -q -y --no-install-recommends "${missing[@]}"
-    } >&2 || fail "cannot install packages: install ${missing[*]} (Debian's names) yourself and run this again."
+need_tools() {
+    need_swift
+    need_packages pkg-config libuv1-dev python3 python3-pip
+    command -v cc >/dev/null || need_packages gcc libc6-dev
+    [ "$scenario" = decoder ] || need_packages redis-server
 }
 
 # hiredis's source is whole in the sdist of its Python binding. It is fetched here and never committed.
@@ -99,7 +71,11 @@ fetch_hiredis() {
         "hiredis==$hiredis_sdist" >&2 || fail "cannot fetch hiredis: let pip reach a package index and run this again."
     local archive=$c_build/hiredis-$hiredis_sdist.tar.gz
     [ "$(sha256 "$archive")" = $hiredis_sha256 ] || fail "$archive is not the file expected: remove it and run this again."
-    tar -xzf "$archive" -C "$c_build"
+    # Whole, or not at all.
+    rm -rf "$c_build/unpacked"
+    mkdir "$c_build/unpacked"
+    tar -xzf "$archive" -C "$c_build/unpacked"
+    mv "$c_build/unpacked/hiredis-$hiredis_sdist" "$c_build"
 }
 
 sha256() {
@@ -128,34 +104,11 @@ build() {
     bench_client=$("${swift_build[@]}" --show-bin-path)/bench-client
 }
 
-clean_up() {
-    if [ -n "$redis_pid" ]; then
-        kill "$redis_pid" 2>/dev/null || true
-        wait "$redis_pid" 2>/dev/null || true
-    fi
-    rm -rf "$scratch"
-}
-
-start_redis() {
-    local port
-    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-    redis-server --port "$port" --bind 127.0.0.1 --save '' --appendonly no --dir "$scratch" \
-        >"$scratch/redis.log" 2>&1 &
-    redis_pid=$!
-    url=redis://127.0.0.1:$port
-    for _ in {1..100}; do
-        kill -0 "$redis_pid" 2>/dev/null || break
-        if [ "$(redis-cli -p "$port" ping 2>/dev/null)" = PONG ]; then return; fi
-        sleep 0.05
-    done
-    fail "redis-server did not start, see why and run this again: $(tail -n 1 "$scratch/redis.log")"
-}
-
 # Runs one row and appends "row TAB program TAB json" for each run to the results.
 run_row() {
     local row="$1 $2 $3 $5 $6" requests=$4
     if [ $quick = yes ]; then requests=$((requests / 10)); fi
-    local flags=(--url "$url" --scenario "$1" --concurrency "$3" --requests "$requests")
+    local flags=(--url "redis://127.0.0.1:$REDIS_PORT" --scenario "$1" --concurrency "$3" --requests "$requests")
     local json pair
     say "$1, $2, concurrency $3"
     for ((pair = 0; pair < pairs; pair++)); do
@@ -169,7 +122,7 @@ run_row() {
 run_rows() {
     local name mode concurrency requests cpu_goal throughput_goal
     while read -r name mode concurrency requests cpu_goal throughput_goal; do
-        if [ -z "$name" ] || { [ -n "$scenario" ] && [ "$name" != "$scenario" ]; }; then continue; fi
+        if [ -z "$name" ] || { [ "$scenario" != all ] && [ "$name" != "$scenario" ]; }; then continue; fi
         run_row "$name" "$mode" "$concurrency" "$requests" "$cpu_goal" "$throughput_goal"
     done <<<"$rows"
 }
@@ -197,10 +150,10 @@ run_decoder() {
 }
 
 print_decoders() {
-    python3 - "$scratch/decoders" "$pairs" "$(versions | paste -s -d ',' | sed 's/,\([^ ]\)/, \1/g')" <<'PYTHON'
-import datetime, json, statistics, sys
+    python3 - "$scratch/decoders" "$pairs" "$(machine)" <<'PYTHON'
+import json, statistics, sys
 
-path, pairs, versions = sys.argv[1:]
+path, pairs, machine = sys.argv[1:]
 ours, theirs = {}, {}
 for line in open(path):
     program, pair, report = line.rstrip("\n").split("\t")
@@ -223,35 +176,33 @@ for (length, into, pieces), runs in ours.items():
           f"| {medians('elements_per_second')} |")
 print()
 print(f"One array. This package's decoder / hiredis's redisReader with its redisReply, medians of {pairs} pairs of runs in turn; "
-      f"{versions}; {datetime.date.today()}.")
+      f"{machine}.")
 print()
 PYTHON
 }
 
-versions() {
-    swift --version 2>/dev/null | grep -o 'Swift version [0-9.]*' | head -n 1
-    "$bench_hiredis" --version
-    [ "$scenario" = decoder ] || redis-server --version | sed 's/.* v=\([0-9.]*\).*/Redis \1/'
+# The processor, the versions and the date, in a line.
+machine() {
+    local model versions
+    model=$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo 2>/dev/null | head -n 1) || true
+    versions=$(
+        swift --version 2>/dev/null | grep -o 'Swift version [0-9.]*' | head -n 1
+        "$bench_hiredis" --version
+        [ "$scenario" = decoder ] || redis-server --version | sed 's/.* v=\([0-9.]*\).*/Redis \1/'
+    )
+    printf '%s, %s cores; %s; %s; %s' "${model:-$(uname -m)}" "$(getconf _NPROCESSORS_ONLN)" "$(uname -sm)" \
+        "$(paste -s -d ',' <<<"$versions" | sed 's/,\([^ ]\)/, \1/g')" "$(date +%F)"
 }
 
 print_table() {
-    python3 - "$scratch/results" "$pairs" "$(versions | paste -s -d ',' | sed 's/,\([^ ]\)/, \1/g')" <<'PYTHON'
-import datetime, json, os, platform, statistics, sys
+    python3 - "$scratch/results" "$pairs" "$(machine)" <<'PYTHON'
+import json, statistics, sys
 
-path, pairs, versions = sys.argv[1:]
+path, pairs, machine = sys.argv[1:]
 runs = {}
 for line in open(path):
     row, program, report = line.rstrip("\n").split("\t")
     runs.setdefault(row, {"client": [], "hiredis": []})[program].append(json.loads(report))
-
-def cpu_model():
-    try:
-        for line in open("/proc/cpuinfo"):
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 def number(value):
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
@@ -277,30 +228,30 @@ for row, programs in runs.items():
         scenario, mode, concurrency,
         f"**{ratio('cpu_us_per_request')}**" + goal("≤", cpu_goal),
         f"**{ratio('requests_per_second')}**" + goal("≥", throughput_goal),
-        f"**{ratio('p99_us')}**",
+        f"**{ratio('p99_us')}**" + goal("≤", "1.0" if concurrency == "100" else "-"),
         medians("cpu_us_per_request"), medians("requests_per_second"), medians("p99_us"),
         medians("max_rss_kb", 1024),
     ]), "|")
 print()
 print(f"This client / hiredis, one connection on loopback, medians of {pairs} pairs run in turn; goals in brackets. "
-      f"{cpu_model()}, {os.cpu_count()} cores; {platform.system()} {platform.machine()}; {versions}; "
-      f"{datetime.date.today()}.")
+      f"{machine}.")
 PYTHON
 }
 
 parse_arguments "$@"
-install_missing
+need_tools
 fetch_hiredis
 build
-redis_pid='' scratch=$(mktemp -d)
-trap clean_up EXIT
-trap 'exit 130' INT TERM
-if [ "$scenario" != decoder ]; then
+scratch=$(mktemp -d)
+if [ "$scenario" = decoder ]; then
+    trap 'rm -rf "$scratch"' EXIT
+else
     start_redis
+    trap 'clean_up; rm -rf "$scratch"' EXIT
     run_rows
     print_table
 fi
-if [ -z "$scenario" ] || [ "$scenario" = decoder ]; then
+if [ "$scenario" = all ] || [ "$scenario" = decoder ]; then
     run_decoders
     print_decoders
 fi

@@ -23,6 +23,7 @@ exactly() { judge "exactly $1" "$2" "$3" "each > $1 - 0.1 && each < $1 + 0.1"; }
 
 judge() {
     local verdict=good
+    [[ $2 =~ ^-?[0-9]+$ ]] || fail "No count for: $3."
     if ! awk -v each="$(each "$2")" "BEGIN { exit !($4) }"; then
         verdict=MISSED
         failures=$((failures + 1))
@@ -44,7 +45,9 @@ count_calls() { # CONCURRENCY
         run_client "$1" "$requests" env COUNT_FILE="$redis_dir/counts.$requests" LD_PRELOAD="$count_library" ||
             fail "bench-client failed with $count_library preloaded: see above."
     done
-    allocations=$(difference allocations) task_locks=$(difference task_locks) other_locks=$(difference other_locks)
+    allocations=$(difference allocations)
+    task_locks=$(difference task_locks)
+    other_locks=$(difference other_locks)
 }
 
 difference() {

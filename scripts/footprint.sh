@@ -11,6 +11,7 @@ failures=0
 # row MEASURE VALUE UNIT [GOAL]: GOAL is the most that VALUE may be.
 row() {
     local goal='-'
+    [[ $2 =~ ^-?[0-9]+(\.[0-9]+)?$ ]] || fail "No value for: $1."
     if [ $# -eq 4 ]; then
         goal="≤ $4 $3"
         if ! awk -v value="$2" -v goal="$4" 'BEGIN { exit !(value <= goal) }'; then
@@ -54,13 +55,13 @@ need_packages pkg-config libuv1-dev redis-server python3
 ulimit -n $((connections + 1000)) 2>/dev/null ||
     fail "This needs $((connections + 1000)) open files in a process: raise the limit (ulimit -Hn) and run this again."
 
-say "Building" >&2
+say "Building"
 build Benchmarks bench-footprint .
 bench_footprint=$built
 build . quickstart quickstart
 quickstart=$built
 
-start_redis --maxclients $((connections + 500)) >&2
+start_redis --maxclients $((connections + 500))
 redis SETRANGE large $((large - 1)) x >/dev/null
 
 idle=$(footprint idle "$REDIS_URL" $connections)

@@ -5,7 +5,8 @@
 set -euo pipefail
 CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
-say() { printf '==> %s\n' "$*"; }
+# Not on stdout: that is for what a script finds out.
+say() { printf '==> %s\n' "$*" >&2; }
 fail() {
     printf 'error: %s\n' "$*" >&2
     exit 1
@@ -26,6 +27,8 @@ has_package() {
     librdkafka-dev) pkg-config --atleast-version=1.9 rdkafka 2>/dev/null ;;
     postgresql) compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ;;
     redis-server) command -v redis-server >/dev/null && command -v redis-cli >/dev/null ;;
+    libc6-dev) echo '#include <stdio.h>' | cc -E - >/dev/null 2>&1 ;;
+    python3-pip) python3 -m pip --version >/dev/null 2>&1 ;;
     *) command -v "$1" >/dev/null ;;
     esac
 }

@@ -117,7 +117,8 @@ public import Synchronization
     ///
     /// - Returns: nil if there is room, which is then to be given back, or to arrive.
     public func reserve(bytes: Int) -> Refusal? {
-        // Looked at first, so that what is refused is in nobody's way; then again, with the room taken.
+        // A first look, which may be wrong either way, so that what is refused is in nobody's way; then again, with the
+        // room taken.
         if let refusal = refusal(bytes: bytes, all) { return refusal }
         let commandsBefore = commandsUnderWay.add(1, ordering: .acquiringAndReleasing).oldValue
         let bytesBefore = bytesUnderWay.add(bytes, ordering: .acquiringAndReleasing).oldValue

@@ -117,6 +117,14 @@ final class CommandInbox: Sendable {
         state.withLock { if $0.closed == nil { $0.spare = batch } }
     }
 
+    /// Lets go of memory that no command lies in.
+    func giveMemoryBack() {
+        state.withLock { state in
+            state.spare = nil
+            if state.batch.entries.isEmpty { state.batch = Batch() }
+        }
+    }
+
     /// Refuses every further command with `error`.
     func close(_ error: RedisError) {
         state.withLock { state in

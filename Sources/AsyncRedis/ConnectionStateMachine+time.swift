@@ -49,6 +49,12 @@ extension ConnectionStateMachine {
         return verdict
     }
 
+    /// Lets go of memory that nothing is kept in, as while the connection rests.
+    mutating func giveMemoryBack() {
+        wire.giveMemoryBack()
+        waiting.giveMemoryBack()
+    }
+
     private mutating func verdict(_ now: UInt64) -> Verdict {
         switch phase {
         case .closed: return .rest(until: .max)

@@ -18,15 +18,36 @@ extension RedisConnection {
         ticker?.start(after: Self.tickMilliseconds, every: Self.tickMilliseconds)
     }
 
+    /// How long nothing is sent before a connection's memory for commands is let go: it rests for a moment between any two
+    /// commands of a task that sends one after the other.
+    private static let idleNanoseconds: UInt64 = 100_000_000
+
     func restTicker(until instant: UInt64) {
+        let now = now
+        guard bytesSentAtRest == writer.bytesAccepted else {
+            bytesSentAtRest = writer.bytesAccepted
+            return startTicker(at: min(instant, now + Self.idleNanoseconds), now)
+        }
+        giveMemoryBack()
+        startTicker(at: instant, now)
+    }
+
+    /// Has the next tick come at `instant`; there is none at the end of time.
+    private func startTicker(at instant: UInt64, _ now: UInt64) {
         guard instant < .max else {
             ticker?.stop()
             return
         }
-        let now = now
         // A started millisecond does not count; libuv adds its own time to a timeout, so leave it room.
         let milliseconds = min((instant > now ? instant - now : 0) / 1_000_000 + 1, UInt64.max / 4)
         ticker?.start(after: milliseconds, every: Self.tickMilliseconds)
+    }
+
+    /// An idle connection holds no memory for commands, however many it had.
+    private func giveMemoryBack() {
+        machine.value.giveMemoryBack()
+        if held.isEmpty { held.giveMemoryBack() }
+        inbox.giveMemoryBack()
     }
 
     // MARK: The end

@@ -43,6 +43,8 @@ final class RedisConnection: @unchecked Sendable {
     var failure: RedisError?
     var connectWaiters: [(RedisError?) -> Void] = []
     var endWaiters: [() -> Void] = []
+    /// How many bytes had been sent when the ticker rested last.
+    var bytesSentAtRest: UInt64 = 0
     /// How many bytes of an unfinished reply have come.
     private(set) var unfinishedBytes = 0
 

@@ -8,7 +8,7 @@ static inline void cuv_name_current_thread(const char *name) { prctl(PR_SET_NAME
 #endif
 
 #include <time.h>
-/* CLOCK_MONOTONIC in nanoseconds as of the kernel's last tick, for a fifth of the price; without it, as of now. */
+/* CLOCK_MONOTONIC in nanoseconds as of the kernel's last tick, which costs less to read; without it, as of now. */
 static inline uint64_t cuv_coarse_time(void) {
 #ifdef CLOCK_MONOTONIC_COARSE
     struct timespec time;

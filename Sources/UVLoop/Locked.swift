@@ -3,7 +3,7 @@ public import Glibc
 /// A value behind a lock.
 ///
 /// The standard library's `Mutex` would do, but for one thing: ThreadSanitizer cannot see it on Linux, and reports every
-/// access under it as a race. A POSIX mutex costs the same here, and the sanitizer knows it.
+/// access under it as a race. It knows a POSIX mutex.
 @_spi(Driver) @safe public struct Locked<Value>: ~Copyable, @unchecked Sendable {
     // Safe to share: `value` is touched with the mutex held, and nowhere else.
     @usableFromInline let mutex: UnsafeMutablePointer<pthread_mutex_t>
@@ -31,8 +31,8 @@ public import Glibc
     /// It must be short, and must not come back here.
     @inlinable
     public func withLock<Result, Failure: Error>(
-        _ body: (inout Value) throws(Failure) -> Result
-    ) throws(Failure) -> Result {
+        _ body: (inout sending Value) throws(Failure) -> sending Result
+    ) throws(Failure) -> sending Result {
         unsafe pthread_mutex_lock(mutex)
         defer { unsafe pthread_mutex_unlock(mutex) }
         return try unsafe body(&value.pointee)

@@ -268,8 +268,8 @@ import Synchronization
     /// The time in nanoseconds, on the clock of `LoopClock`; read once a turn, and cut to milliseconds.
     package var now: UInt64 { phase == .closed ? LoopClock.now : unsafe uv_now(uvLoop) * 1_000_000 }
 
-    /// An instant not before this one, and a tick and a half of the kernel's after it at most: for limits that must not be
-    /// early, at a third of the clock's price.
+    /// An instant a tick and a half of the kernel's after this one at most, and not before it unless a tick is late by more
+    /// than half a step: for limits that must not be early, at a third of the clock's price.
     package var soon: UInt64 {
         Self.soon(coarse: LoopClock.coarse, turnBegan: turnBegan.value) { LoopClock.now }
     }

@@ -49,7 +49,7 @@
 
     // MARK: In
 
-    /// Appends the `byteCount` bytes that `fill` writes.
+    /// Appends the `byteCount` bytes that `fill` writes, which must touch neither this queue nor what owns it.
     @inlinable
     public func append(_ byteCount: Int, _ fill: (inout OutputSpan<UInt8>) -> Void) {
         tail.append(byteCount, fill)

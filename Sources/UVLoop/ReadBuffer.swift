@@ -14,8 +14,12 @@ import Glibc
     @inlinable public var capacity: Int { unsafe byteCount }
 
     init(capacity: Int) {
+        // The C library's, for it is grown and freed as such.
+        guard let fresh = unsafe malloc(max(1, capacity)) else {
+            fatalError("out of memory: \(capacity) bytes of input")
+        }
         unsafe byteCount = capacity
-        unsafe memory = .allocate(byteCount: capacity, alignment: 1)
+        unsafe memory = unsafe fresh
     }
 
     deinit {

@@ -99,6 +99,11 @@
         if used == 0, unsafe places.count > Self.maxIdlePlaces { letGo() }
     }
 
+    /// Frees the memory, if the queue is empty.
+    public mutating func giveMemoryBack() {
+        if used == 0 { letGo() }
+    }
+
     /// Frees the memory of an empty queue.
     @usableFromInline
     mutating func letGo() {

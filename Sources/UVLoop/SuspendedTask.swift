@@ -5,7 +5,8 @@ import CUV
 
 /// A task that waits for a value: one word, which costs nothing to move, for whoever is to resume it.
 ///
-/// It has to be resumed exactly once.
+/// It has to be resumed exactly once, and nothing checks that: resumed twice, or asked about once it was resumed, it touches
+/// a task that may be gone.
 @_spi(Driver) @safe public struct SuspendedTask<Value>: @unchecked Sendable {
     // Safe to share: a continuation may be resumed anywhere, and its owner resumes it once; asking a task whether it is
     // cancelled is allowed on any thread.

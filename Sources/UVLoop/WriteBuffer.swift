@@ -39,7 +39,7 @@ import Glibc
     /// How much memory the buffer holds.
     package var heldBytes: Int { content.value.capacity }
 
-    /// Appends the `byteCount` bytes that `fill` writes.
+    /// Appends the `byteCount` bytes that `fill` writes, which must touch neither this buffer nor what owns it.
     @inlinable
     public func append(_ byteCount: Int, _ fill: (inout OutputSpan<UInt8>) -> Void) {
         reserve(byteCount)

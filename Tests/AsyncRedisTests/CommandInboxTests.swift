@@ -46,6 +46,24 @@ import Testing
         #expect(inbox.take().entries.isEmpty)
     }
 
+    @Test func onlyMemoryThatNothingLiesInIsGivenBack() async {
+        let inbox = CommandInbox(backlog)
+        let command = RESPWordList(["PING"])
+        #expect(await submit(command, to: inbox, byteCount: 14) == "first")
+        inbox.giveMemoryBack()
+        let batch = inbox.take()
+        #expect(batch.entries.count == 1 && batch.bytes.count == 14)
+        inbox.recycle(batch)
+        inbox.giveMemoryBack()
+        // Neither what is filled next nor what was spare.
+        for _ in 0..<2 { #expect(inbox.take().bytes.heldBytes == 0) }
+    }
+
+    /// One module measures a word's size, another leaves it where it is: they do not know each other.
+    @Test func wordsAreLargeFromTheSameSizeOn() {
+        #expect(RESPLargeWord.minBytes == OutputQueue.minLargeBytes)
+    }
+
     @Test func theFirstCauseStays() async {
         let inbox = CommandInbox(backlog)
         inbox.close(RedisError(loopShutDownAt: "test"))

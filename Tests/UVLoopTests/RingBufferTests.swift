@@ -1,4 +1,4 @@
-@_spi(Driver) import UVLoop
+@_spi(Driver) @testable import UVLoop
 import TestSupport
 import Testing
 
@@ -102,6 +102,21 @@ struct RingBufferTests {
         #expect(alive == 12 && ring.count == 12)
         ring = RingBuffer()
         #expect(alive == 0)
+    }
+
+    @Test func onlyAnEmptyRingGivesItsMemoryBack() {
+        var ring = RingBuffer<Int>()
+        ring.giveMemoryBack()
+        for number in 0..<100 { ring.append(number) }
+        for number in 0..<99 { #expect(ring.popFirst() == number) }
+        ring.giveMemoryBack()
+        #expect(contents(ring) == [99])
+        #expect(ring.popFirst() == 99)
+        unsafe #expect(ring.places.count > 0)
+        ring.giveMemoryBack()
+        unsafe #expect(ring.places.count == 0)
+        ring.append(1)
+        #expect(contents(ring) == [1])
     }
 
     @Test(arguments: 0..<20)

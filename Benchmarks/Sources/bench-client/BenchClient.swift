@@ -32,7 +32,7 @@ struct BenchClient {
         let redis = try await AsyncRedisClient.connect(
             to: arguments.url,
             on: loop,
-            policy: policy(for: arguments.concurrency)
+            policy: policy(for: arguments)
         )
         try await arguments.scenario.seed(redis)
         let benchmark = Benchmark(redis: redis, arguments: arguments)
@@ -47,10 +47,12 @@ struct BenchClient {
     }
 
     /// The policy as shipped, with room for one command of every lane, as hiredis has.
-    private static func policy(for concurrency: Int) -> EndpointPolicy {
+    private static func policy(for arguments: Arguments) -> EndpointPolicy {
         var policy = EndpointPolicy()
-        policy.maxInflight = max(policy.maxInflight, concurrency)
-        policy.maxQueuedBytes = max(policy.maxQueuedBytes, 2 * Blob.size * concurrency)
+        policy.maxInflight = max(policy.maxInflight, arguments.concurrency)
+        if arguments.scenario == .set1m {
+            policy.maxQueuedBytes = max(policy.maxQueuedBytes, 2 * Blob.size * arguments.concurrency)
+        }
         return policy
     }
 

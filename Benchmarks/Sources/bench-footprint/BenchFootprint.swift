@@ -21,12 +21,18 @@ struct BenchFootprint {
             case ("start"?, let url?, let since?, nil):
                 print(try await start(url, since: UInt64(number(since))))
             default:
-                throw Problem("usage: idle URL CONNECTIONS | large URL KEY BYTES | start URL SINCE")
+                fail(2, "usage: idle URL CONNECTIONS | large URL KEY BYTES | start URL SINCE")
             }
         } catch {
-            print("bench-footprint: \(error)")
-            exit(1)
+            fail(1, "\(error)")
         }
+    }
+
+    private static func fail(_ status: Int32, _ words: String) -> Never {
+        let line = Array("bench-footprint: \(words)\n".utf8)
+        // The call keeps no pointer.
+        _ = unsafe write(STDERR_FILENO, line, line.count)
+        exit(status)
     }
 
     private static func number(_ word: String) throws -> Int {
@@ -47,13 +53,13 @@ extension BenchFootprint {
         var clients = try await connect(to: url, connectingAtOnce, on: loop)
         clients.reserveCapacity(connectingAtOnce + connections)
         Memory.trim()
-        let before = Memory.resident
+        let before = try Memory.resident
         while clients.count < connectingAtOnce + connections {
             let missing = connectingAtOnce + connections - clients.count
             clients += try await connect(to: url, min(missing, connectingAtOnce), on: loop)
         }
         Memory.trim()
-        let each = Double(Memory.resident - before) / Double(connections)
+        let each = try Double(Memory.resident - before) / Double(connections)
         // Still usable, so still there.
         for client in clients { try await ping(client) }
         for client in clients { client.shutdown() }
@@ -61,7 +67,10 @@ extension BenchFootprint {
         return #"{"connections": \#(connections), "bytes_per_connection": \#(each.rounded())}"#
     }
 
-    /// Makes connections and uses each once.
+    /// How many commands each connection has at a time before it rests.
+    private static let burst = 100
+
+    /// Makes connections and uses each, with many commands at a time.
     private static func connect(
         to url: String,
         _ count: Int,
@@ -71,12 +80,17 @@ extension BenchFootprint {
             for _ in 0..<count {
                 group.addTask {
                     let client = try await AsyncRedisClient.connect(to: url, on: loop)
-                    try await ping(client)
+                    try await withThrowingTaskGroup(of: Void.self) { commands in
+                        for _ in 0..<burst { commands.addTask { try await ping(client) } }
+                        try await commands.waitForAll()
+                    }
                     return client
                 }
             }
             var clients: [AsyncRedisClient] = []
             for try await client in group { clients.append(client) }
+            // They let go of what the commands needed once they have been idle for a tenth of a second.
+            try await loop.sleep(for: .milliseconds(300))
             return clients
         }
     }
@@ -96,12 +110,12 @@ extension BenchFootprint {
         let client = try await AsyncRedisClient.connect(to: url, on: loop, policy: policy)
         try await ping(client)
         Memory.trim()
-        let before = Memory.resident
+        let before = try Memory.resident
         // Not read as anything, so that the arriving bytes alone are measured: the copy that is asked for is its caller's.
         _ = try await client.send("GET", key, as: Unread.self)
-        let peak = Memory.peak
+        let peak = try Memory.peak
         try await ping(client)
-        let after = Memory.resident
+        let after = try Memory.resident
         await client.close()
         await loop.shutdown()
         return #"{"bytes": \#(bytes), "peak_to_size": \#(Double(peak - before) / Double(bytes)), "#
@@ -120,7 +134,9 @@ extension BenchFootprint {
     private static func start(_ url: String, since: UInt64) async throws -> String {
         let client = try await AsyncRedisClient.connect(to: url)
         try await ping(client)
-        let elapsed = Memory.now - since
+        let now = Memory.now
+        guard now >= since else { throw Problem("SINCE lies ahead") }
+        let elapsed = now - since
         return #"{"milliseconds": \#(Double(elapsed / 1000) / 1000)}"#
     }
 }

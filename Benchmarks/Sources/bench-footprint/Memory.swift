@@ -3,10 +3,10 @@ import Glibc
 /// What the system says of this process.
 enum Memory {
     /// The bytes resident in memory now.
-    static var resident: Int { status("VmRSS:") }
+    static var resident: Int { get throws { try status("VmRSS:") } }
 
     /// The most bytes that ever were.
-    static var peak: Int { status("VmHWM:") }
+    static var peak: Int { get throws { try status("VmHWM:") } }
 
     /// Has the C library give back what is free, so that the next measurement does not see it.
     static func trim() {
@@ -25,16 +25,18 @@ enum Memory {
     }
 
     /// A line of `/proc/self/status`, which counts in kilobytes.
-    private static func status(_ name: String) -> Int {
-        guard let file = unsafe fopen("/proc/self/status", "r") else { return 0 }
+    private static func status(_ name: String) throws -> Int {
+        guard let file = unsafe fopen("/proc/self/status", "r") else { throw Problem("no /proc/self/status") }
         defer { unsafe fclose(file) }
         var line = [CChar](repeating: 0, count: 256)
         // The array keeps the line for the length of the loop's body, and ends in a zero.
         while unsafe fgets(&line, Int32(line.count), file) != nil {
             let words = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
                 .split { $0 == " " || $0 == "\t" }
-            if words.first == name[...] { return (Int(words[1]) ?? 0) * 1024 }
+            if words.first == name[...], words.count > 1, let kilobytes = Int(words[1]) {
+                return kilobytes * 1024
+            }
         }
-        return 0
+        throw Problem("no \(name) in /proc/self/status")
     }
 }

@@ -7,17 +7,22 @@ import IOCalls
 ///
 /// Each of these may block. Nobody else touches the instance: others hand the thread items, and tell it when to end.
 @safe final class KafkaThread<Item: Sendable>: Sendable {
-    @safe private struct State {
+    @safe private struct Queue: @unchecked Sendable {
+        // Safe to share: librdkafka's queues are for any thread.
+        let pointer: OpaquePointer?
+    }
+
+    private struct State {
         /// What has been handed over and not taken.
         var items: [Item] = []
         var isStopping = false
         var isClosed = false
         /// Where the thread waits for something to do; nil while it has no instance.
-        var queue: OpaquePointer?
+        var queue: Queue?
 
         func wake() {
             // Under the lock: the thread does not destroy the queue meanwhile. It looks once more before it waits again.
-            if let queue = unsafe queue { unsafe rd_kafka_queue_yield(queue) }
+            if let queue { unsafe rd_kafka_queue_yield(queue.pointer) }
         }
     }
 
@@ -79,11 +84,12 @@ import IOCalls
         _ body: (OpaquePointer) throws(KafkaError) -> Void
     ) throws(KafkaError) {
         let instance = unsafe try configuration.makeInstance()
-        state.withLock { unsafe $0.queue = configuration.queue(of: instance) }
+        let queue = unsafe Queue(pointer: configuration.queue(of: instance))
+        state.withLock { $0.queue = queue }
         defer {
             state.withLock { state in
-                unsafe rd_kafka_queue_destroy(state.queue)
-                unsafe state.queue = nil
+                unsafe rd_kafka_queue_destroy(queue.pointer)
+                state.queue = nil
             }
             // It waits until its own threads are gone; a consumer is in no group that it would have to leave first.
             unsafe rd_kafka_destroy_flags(instance, Int32(RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE))
