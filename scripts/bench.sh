@@ -50,7 +50,7 @@ parse_arguments() {
     fi
     [[ $pairs =~ ^[1-9][0-9]*$ ]] || fail "--pairs must be a number from 1: $pairs"
     if [ "$scenario" != all ] && [ "$scenario" != decoder ]; then
-        awk -v name="$scenario" '$1 == name { found = 1 } END { exit !found }' <<<"$rows" || fail "no such scenario: $scenario"
+        awk -v name="$scenario" '$1 == name && name != "" { found = 1 } END { exit !found }' <<<"$rows" || fail "no such scenario: $scenario"
     fi
 }
 
