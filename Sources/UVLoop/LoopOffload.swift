@@ -22,8 +22,8 @@ import CUV
     ///     holds is let go of there; what it gives to a task goes by a ``Handover``.
     ///   - over: called once, later, on the loop's thread: with true when the body has returned, with false if it never ran
     ///     and never will. It runs no user code.
-    ///   - loopWillShutDown: called first, and at once, if the loop's shutdown begins; a body that has not begun is then
-    ///     cancelled by itself, and one that runs should be hurried.
+    ///   - loopWillShutDown: called first, and at once, if the loop's shutdown begins; a body that has not begun has been
+    ///     cancelled by then, and one that runs should be hurried.
     /// - Throws: `ESHUTDOWN` if the loop has been shut down; nothing is called then.
     public convenience init(
         on loop: EventLoop,

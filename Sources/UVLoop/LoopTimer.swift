@@ -15,7 +15,7 @@ import CUV
     /// - Parameters:
     ///   - loop: the loop; the caller runs on its thread.
     ///   - fired: called in libuv's callback at each expiry. It runs no user code.
-    ///   - loopWillShutDown: called if the loop's shutdown begins first; the timer is then closed by itself.
+    ///   - loopWillShutDown: called if the loop's shutdown begins first; the timer has been closed by then.
     /// - Returns: nil if the loop has been shut down.
     public convenience init?(
         on loop: EventLoop,

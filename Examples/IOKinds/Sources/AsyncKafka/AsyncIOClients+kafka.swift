@@ -14,7 +14,7 @@ extension EndpointKind {
     /// a permit is held for each from its turn to its delivery report. Each sequence has a line of its own for tasks that wait for
     /// a message, with `maxWaiting` places behind the first. A `connectTimeout` of less than a second counts as one, except where
     /// a reader looks for its partitions. A broker that leaves a request unanswered for the `livenessTimeout` is disconnected; it is
-    /// from a second to five minutes, which is what nil stands for. `idleProbeInterval` and `isExclusive` are ignored.
+    /// from a second to five minutes, which is what nil stands for. Nothing is encrypted.
     public static let kafka = EndpointKind("kafka")
 }
 
@@ -23,6 +23,9 @@ extension AsyncIOClients {
     ///
     /// It returns at once, with a client that is connecting at first; messages are accepted meanwhile. A client whose brokers are
     /// all gone has ended, and is replaced at the next call, not before, so that each failure is seen by a caller.
+    ///
+    /// Its permits, and what may wait, are counted for the id in these clients: another id with the same cluster, or another
+    /// `AsyncIOClients`, counts for itself. Of the policy `idleProbeInterval` and `isExclusive` have no meaning here.
     ///
     /// - Parameter id: the endpoint's id in the registry.
     /// - Returns: the client.

@@ -22,7 +22,7 @@ final class KafkaConsumer: CallServer, @unchecked Sendable {
 
     let calls: Calls<KafkaConsumer>
     private let topic: String
-    private let start: KafkaStart
+    private let place: KafkaStart
     private let buffer: Int
     private let thread = KafkaThread<Never>()
     private var hasThread = false
@@ -30,8 +30,8 @@ final class KafkaConsumer: CallServer, @unchecked Sendable {
     /// Whose turn it is to get a message.
     private var waiter: CallOf<KafkaConsumer>?
     /// How the sequence ends once nothing is left in the inlet.
-    private var end: KafkaError?
-    private var hasStopped = false
+    private var ending: KafkaError?
+    private var isStopping = false
 
     /// - Parameter end: how it ends before it has begun.
     init(
@@ -42,7 +42,7 @@ final class KafkaConsumer: CallServer, @unchecked Sendable {
         end: KafkaError?,
         loop: EventLoop
     ) {
-        (self.topic, self.start, self.buffer, self.end) = (topic, start, buffer, end)
+        (self.topic, place, self.buffer, ending) = (topic, start, buffer, end)
         var spec = spec
         // A message comes when it comes; one task at a time waits for it.
         (spec.policy.commandTimeout, spec.policy.maxInflight) = (nil, 1)
@@ -50,11 +50,11 @@ final class KafkaConsumer: CallServer, @unchecked Sendable {
         calls.server = self
     }
 
-    // MARK: Read
+    // MARK: Connect
 
     func open(_ client: KafkaProducer) {
         calls.addSeats(1)
-        guard end == nil, calls.failure == nil else { return }
+        guard ending == nil, calls.failure == nil else { return }
         do {
             let inlet = try LoopInlet<Event>(
                 on: calls.loop,
@@ -63,7 +63,7 @@ final class KafkaConsumer: CallServer, @unchecked Sendable {
             )
             self.inlet = inlet
             let context = KafkaContext(endpoint: calls.endpoint, events: inlet)
-            let body = Body(thread: thread, spec: client.spec, topic: topic, start: start, context: context)
+            let body = Body(thread: thread, spec: client.spec, topic: topic, start: place, context: context)
             try client.run(body.run) { [self] in
                 hasThread = false
                 stopIfDone()
@@ -92,8 +92,8 @@ final class KafkaConsumer: CallServer, @unchecked Sendable {
             case .message(let message): finish(call, .success(message))
             case .failed(let error): end(error)
             case nil:
-                guard let end else { return }
-                finish(call, end.code == .clientClosed ? .success(nil) : .failure(end))
+                guard let ending else { return }
+                finish(call, ending.code == .clientClosed ? .success(nil) : .failure(ending))
             }
         }
     }
@@ -117,8 +117,8 @@ final class KafkaConsumer: CallServer, @unchecked Sendable {
 
     /// Ends the sequence behind what has been read, once; without an error if its client was closed.
     func end(_ error: KafkaError) {
-        guard end == nil else { return }
-        end = error
+        guard ending == nil else { return }
+        ending = error
         thread.stop()
         // The thread may be waiting for a place.
         inlet?.close()
@@ -126,14 +126,14 @@ final class KafkaConsumer: CallServer, @unchecked Sendable {
     }
 
     func stop() {
-        hasStopped = true
+        isStopping = true
         thread.stop()
         inlet?.close()
         stopIfDone()
     }
 
     private func stopIfDone() {
-        if hasStopped, !hasThread { calls.stopped() }
+        if isStopping, !hasThread { calls.stopped() }
     }
 }
 
@@ -236,7 +236,8 @@ extension KafkaConsumer {
                 // No broker was to be had in that time, or none has answered.
                 case RD_KAFKA_RESP_ERR__TRANSPORT, RD_KAFKA_RESP_ERR__TIMED_OUT:
                     if left <= patience { try check(RD_KAFKA_RESP_ERR__TIMED_OUT) }
-                    patience *= 2
+                    // No more at a time: the thread may be told to end meanwhile.
+                    patience = min(patience * 2, 2000)
                 default:
                     try check(error)
                     return unsafe found

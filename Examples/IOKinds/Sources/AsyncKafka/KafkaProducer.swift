@@ -36,7 +36,7 @@ final class KafkaProducer: CallServer, @unchecked Sendable {
     private let startThread: PollThread.Starter
     private(set) var events: LoopInlet<Event>?
     private var outage: KafkaError?
-    private var hasStopped = false
+    private var isStopping = false
     private var consumers: [ObjectIdentifier: KafkaConsumer] = [:]
     /// How many threads there are, the consumers' among them.
     private(set) var threadCount = 0
@@ -149,6 +149,8 @@ final class KafkaProducer: CallServer, @unchecked Sendable {
         // What was reported before was delivered.
         takeEvents()
         calls.end(calls.shutDown)
+        // Nobody tells it the time any more: what was abandoned before is given up now.
+        thread.stop()
     }
 
     // MARK: Consumers
@@ -169,7 +171,7 @@ final class KafkaProducer: CallServer, @unchecked Sendable {
     // MARK: End
 
     func stop() {
-        hasStopped = true
+        isStopping = true
         for consumer in consumers.values { consumer.end(calls.failure ?? calls.shutDown) }
         consumers = [:]
         thread.stop()
@@ -177,7 +179,7 @@ final class KafkaProducer: CallServer, @unchecked Sendable {
     }
 
     private func stopIfDone() {
-        guard hasStopped, threadCount == 0 else { return }
+        guard isStopping, threadCount == 0 else { return }
         events?.close()
         events = nil
         calls.stopped()

@@ -13,6 +13,10 @@ extension EndpointKind {
     /// A spec's `socketPath` is the whole path, `/directory/.s.PGSQL.5432`. Of its policy's permits as many are used as queries
     /// may run at once, each on a connection of its own: eight at most. What a spec leaves out libpq takes from its environment
     /// variables and its password file, as every program that uses it.
+    ///
+    /// Nothing is encrypted, not even a password that the server wants in the clear. To cancel queries a client opens one connection
+    /// more. The `livenessTimeout` does not end a query that takes long: it is the kernel's limit for a silent peer, and how long an
+    /// abandoned query may hold its connection, 30 seconds if it is nil.
     public static let postgres = EndpointKind("postgres")
 }
 

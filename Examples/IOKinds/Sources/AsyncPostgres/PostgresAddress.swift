@@ -34,7 +34,7 @@ struct PostgresAddress: Sendable {
                 ("application_name", "async-postgres"),
                 // Without encryption: a spec says nothing of certificates.
                 ("sslmode", "disable"), ("gssencmode", "disable"),
-                ("keepalives_idle", "\(keepalive)"), ("tcp_user_timeout", "\(silence)"),
+                ("keepalives_idle", silence == 0 ? nil : "\(keepalive)"), ("tcp_user_timeout", "\(silence)"),
             ]
         parameters = words.compactMap { word, value in value.map { (word, $0) } }
     }

@@ -198,6 +198,7 @@ final class SQLiteDatabase: CallServer, @unchecked Sendable {
                 on: calls.loop,
                 body: close,
                 over: { [calls] hasRun in
+                    // Only in the loop's shutdown: it is held up once, for want of a thread.
                     if !hasRun { close() }
                     calls.stopped()
                 }

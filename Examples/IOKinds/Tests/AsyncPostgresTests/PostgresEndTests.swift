@@ -42,7 +42,7 @@ import Testing
         let canceller = try #require(found)
         kill(canceller, SIGSTOP)
 
-        let cancelled = start("SELECT pg_sleep(0.05) /* over-by-itself */", postgres)
+        let cancelled = start("SELECT pg_sleep(0.5) /* over-by-itself */", postgres)
         #expect(await runs("over-by-itself", 1, seenBy: watcher))
         cancelled.cancel()
         #expect(await cancelled.value?.outcome == .indeterminate)

@@ -162,27 +162,19 @@ import Testing
 
     @Test func closeWaitsForWhatWasAcceptedAndRefusesTheRest() async throws {
         let (io, sqlite) = try await table()
-        let ended = Collected<[String]>([])
-        await withTaskGroup(of: Void.self) { group in
-            for number in 0..<50 {
-                group.addTask {
-                    do throws(SQLiteError) {
-                        _ = try await sqlite.query("INSERT INTO entry VALUES (?)", [.integer(Int64(number))])
-                        ended.update { $0.append("done") }
-                    } catch {
-                        #expect(error.code == .clientClosed)
-                        #expect(error.outcome == .notSent)
-                        ended.update { $0.append("refused") }
-                    }
-                }
-            }
-            group.addTask { await sqlite.close() }
+        let before = await count(sqlite)
+        let tasks = (0..<50).map { number in
+            Task { try await sqlite.query("INSERT INTO entry VALUES (?)", [.integer(Int64(number))]) }
         }
-        #expect(sqlite.hasEnded)
-        let done = ended.value.filter { $0 == "done" }.count
-        let rows = try await io.sqlite("ledger").query("SELECT * FROM entry")
-        #expect(rows.count == done)
-        #expect(ended.value.count == 50)
+        #expect(await eventually { await count(sqlite) == before + 50 })
+        let closing = Task { await sqlite.close(timeout: .seconds(3600)) }
+        #expect(await eventually { sqlite.hasEnded })
+        let late = await #expect(throws: SQLiteError.self) { try await sqlite.query("SELECT 1") }
+        #expect(late?.code == .clientClosed)
+        #expect(late?.outcome == .notSent)
+        for task in tasks { _ = try await task.value }
+        await closing.value
+        #expect(try await io.sqlite("ledger").query("SELECT * FROM entry").count == 50)
         await io.close()
         await database.remove()
     }

@@ -144,7 +144,7 @@ import Testing
         let io = try database.clients(path: "/nowhere/at/all.db")
         let wrong = [
             ("nope", EndpointError.Code.unknownID), ("other", .wrongKind), ("pathless", .invalidSetting),
-            ("secret", .invalidSetting),
+            ("secret", .invalidSetting), ("uri", .invalidSetting),
         ]
         for (id, code) in wrong {
             let error = #expect(throws: SQLiteError.self) { try io.sqlite(id) }
@@ -174,7 +174,7 @@ import Testing
         _ = try await io.sqlite("ledger").query("CREATE TABLE entry (amount)")
         try await database.loop.run {
             try await withThrowingTaskGroup(of: Void.self) { group in
-                for number in 0..<200 {
+                for number in 0..<500 {
                     let io = number % 2 == 0 ? io : others
                     group.addTask {
                         _ = try await io.sqlite("ledger")
@@ -192,7 +192,7 @@ import Testing
             }
         }
         let sum = try await io.sqlite("ledger").query("SELECT sum(amount) AS s FROM entry")
-        #expect(sum.first?["s"] == .integer(199 * 200 / 2))
+        #expect(sum.first?["s"] == .integer(499 * 500 / 2))
         await io.close()
         await others.close()
         await database.remove()

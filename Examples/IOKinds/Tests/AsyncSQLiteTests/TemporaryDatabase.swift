@@ -20,7 +20,12 @@ final class TemporaryDatabase: Sendable {
         let pathless = EndpointSpec(id: "pathless", kind: .sqlite, host: "localhost", port: 1)
         var secret = spec
         (secret.id, secret.credentials) = ("secret", EndpointCredentials(password: "p"))
-        return AsyncIOClients(loop: loop, endpoints: try EndpointRegistry([spec, other, pathless, secret]))
+        // Each connection would have a database of its own.
+        let uri = EndpointSpec(id: "uri", sqlitePath: "file::memory:")
+        return AsyncIOClients(
+            loop: loop,
+            endpoints: try EndpointRegistry([spec, other, pathless, secret, uri])
+        )
     }
 
     /// Ends the loop, whatever is still there, and removes the files.
