@@ -30,12 +30,15 @@ extension AsyncIOClients {
     /// - Parameter id: the endpoint's id in the registry.
     /// - Returns: the client.
     /// - Throws: ``KafkaError`` with code `invalidEndpoint`: the id is unknown, the endpoint is not a Kafka cluster, it is given by a
-    ///   unix socket, it has credentials or a database, or the clients have been closed.
+    ///   unix socket or by several hosts, it has credentials or a database, or the clients have been closed.
     public func kafka(_ id: String) throws(KafkaError) -> KafkaClient {
         do throws(EndpointError) {
             return try client(id, kind: .kafka) { spec, limiter throws(EndpointError) in
                 guard spec.socketPath == nil else {
                     throw EndpointError(.invalidSetting, id, "has a socket path: Kafka is reached over TCP")
+                }
+                guard !spec.host.contains(",") else {
+                    throw EndpointError(.invalidSetting, id, "has the host \(spec.host): name one broker")
                 }
                 guard spec.credentials == nil, spec.database == nil else {
                     let message = "has credentials or a database: this driver uses neither"

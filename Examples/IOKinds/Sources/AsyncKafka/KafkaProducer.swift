@@ -141,6 +141,7 @@ final class KafkaProducer: CallServer, @unchecked Sendable {
             calls.finish(call, result)
         case .outage(let error):
             outage = outage ?? error
+            calls.refuse(error)
             thread.stop()
         }
     }

@@ -11,7 +11,8 @@ extension EndpointKind {
     /// A Postgres server.
     ///
     /// A spec's `socketPath` is the whole path, `/directory/.s.PGSQL.5432`. Of its policy's permits as many are used as queries
-    /// may run at once, each on a connection of its own: eight at most. What a spec leaves out libpq takes from its environment
+    /// may run at once, each on a connection of its own: eight at most. A query for which the server allows no further connection fails:
+    /// give it no more permits than the server gives its user connections, less one. What a spec leaves out libpq takes from its environment
     /// variables and its password file, as every program that uses it.
     ///
     /// Nothing is encrypted, not even a password that the server wants in the clear. To cancel queries a client opens one connection

@@ -42,8 +42,9 @@ public final class PostgresClient: Sendable {
     /// Runs one statement.
     ///
     /// Each statement is its own transaction, and one that leaves a transaction open fails, and is rolled back. What has to happen
-    /// together goes into one statement: `WITH`, a function, `DO`. A query that ends early is cancelled on the server; if it cannot
-    /// be, its connection is closed, and another is opened when there is need.
+    /// together goes into one statement: `WITH`, a function, `DO`. A query that ends early is cancelled on the server, which is asked
+    /// again and again, and has its permit until it is over there. If it cannot be cancelled for the `livenessTimeout`, its connection
+    /// is closed, and another is opened when there is need; it may run on. So may what runs when the loop is shut down.
     ///
     /// A query runs on whichever connection is free. What it changes of its *session* stays with that connection, for whoever gets
     /// it next, until the client ends: `SET`, `search_path`, temporary tables, prepared statements, `pg_advisory_lock`. Nothing
@@ -61,7 +62,8 @@ public final class PostgresClient: Sendable {
     /// - Returns: the rows; none for a statement that gives none.
     /// - Throws: ``PostgresError``: the server's own codes (*rejected*), `invalidCommand`, `unexpectedReply`, `connectFailed`,
     ///   `connectTimedOut`, `connectionLost`, `overloaded`, `clientClosed`, `loopShutDown`, `cancelled` and `deadlineExceeded`:
-    ///   *notSent* if the statement was never sent, *indeterminate* if it was. What the server refuses is *indeterminate*, too, if a
+    ///   *notSent* if the statement was never sent, *indeterminate* if it was, and the last two *answered* while rows were being
+    ///   decoded. What the server refuses is *indeterminate*, too, if a
     ///   part of it may stay: `CALL` and `DO`, which may commit, `COPY` and `VACUUM`, whatever is done `CONCURRENTLY`, the loss of a
     ///   foreign table's server.
     public func query(
@@ -81,8 +83,9 @@ public final class PostgresClient: Sendable {
             throw refused("a statement or a parameter has a NUL byte")
         }
         do throws(PostgresError) {
+            let deadline = pool.calls.deadline(timeout)
             let reply = try await pool.calls.perform(statement, timeout: timeout)
-            return try await reply.rows(endpoint: endpoint)
+            return try await reply.rows(endpoint: endpoint, deadline: deadline)
         } catch {
             guard error.outcome == .rejected, error.code != .invalidCommand, SQLText.mayFailInPart(sql) else {
                 throw error

@@ -43,8 +43,8 @@ final class PostgresPool: CallServer, @unchecked Sendable {
     /// How long an abandoned query may hold its connection where the policy sets no limit to silence.
     private static let patience = Duration.seconds(30)
     private static let cancelInterval = Duration.milliseconds(20)
-    /// How often in succession the server is asked in vain; each wait is twice as long as the one before.
-    private static let maxFailedCancels = 6
+    /// How often the wait for the next attempt is doubled, when the server was asked in vain.
+    private static let maxDoublings = 6
 
     let calls: Calls<PostgresPool>
     private let address: PostgresAddress
@@ -119,7 +119,8 @@ final class PostgresPool: CallServer, @unchecked Sendable {
 
     /// Has the server cancel what an abandoned query's connection is doing.
     ///
-    /// It is asked again after a while: if it could not be, or if the query had not begun there.
+    /// It is asked again after a while: if it could not be, or if the query had not begun there. Seat and permit are held for so
+    /// long, for the query may run on.
     private func cancel(_ member: Member) {
         member.isCancelling = true
         member.nextCancel = .max
@@ -128,8 +129,8 @@ final class PostgresPool: CallServer, @unchecked Sendable {
             member.failedCancels = end == .given ? 0 : member.failedCancels + 1
             if end == .inDoubt { member.isUnsafe = true }
             if let answer = member.answer { return finish(member, answer) }
-            guard member.failedCancels < Self.maxFailedCancels else { return giveUp(member) }
-            member.nextCancel = LoopClock.instant(after: Self.cancelInterval * (1 << member.failedCancels))
+            let doublings = min(member.failedCancels, Self.maxDoublings)
+            member.nextCancel = LoopClock.instant(after: Self.cancelInterval * (1 << doublings))
         }
     }
 
@@ -209,10 +210,12 @@ extension PostgresPool: PostgresConnectionOwner {
         remove(member)
         // A client ends with its last connection.
         let isLast = !members.values.contains { $0.connection.phase == .idle || $0.connection.phase == .busy }
+        let isEnd = isLast && error.code != .invalidCommand
+        if isEnd { calls.refuse(error) }
         if let call = member.call {
             member.call = nil
             calls.finish(call, answer ?? .failure(error))
         }
-        if isLast, error.code != .invalidCommand { calls.end(error) }
+        if isEnd { calls.end(error) }
     }
 }

@@ -1,5 +1,6 @@
 import CPostgres
 import IOCalls
+@_spi(Driver) import UVLoop
 
 /// A row of an answer.
 public struct PostgresRow: Hashable, Sendable {
@@ -37,27 +38,44 @@ public struct PostgresRow: Hashable, Sendable {
     /// From how many bytes on an answer is not decoded on the loop.
     private static let largeBytes = 64 << 10
 
+    /// After how many rows it is looked whether the task is cancelled, or its time over.
+    private static let rowsPerLook: Int32 = 1024
+
     /// Decodes the rows, those of a large answer beside the loop, on which its task may run.
-    func rows(endpoint: String) async throws(PostgresError) -> [PostgresRow] {
+    func rows(endpoint: String, deadline: UInt64) async throws(PostgresError) -> [PostgresRow] {
         let decode: @concurrent @Sendable () async throws(PostgresError) -> [PostgresRow] = {
-            () async throws(PostgresError) in try self.decoded(endpoint)
+            () async throws(PostgresError) in try self.decoded(endpoint, deadline)
         }
-        guard unsafe PQresultMemorySize(result) > Self.largeBytes else { return try decoded(endpoint) }
+        guard unsafe PQresultMemorySize(result) > Self.largeBytes else {
+            return try decoded(endpoint, deadline)
+        }
         return try await withTaskExecutorPreference(globalConcurrentExecutor, operation: decode)
     }
 
-    private func decoded(_ endpoint: String) throws(PostgresError) -> [PostgresRow] {
+    private func decoded(_ endpoint: String, _ deadline: UInt64) throws(PostgresError) -> [PostgresRow] {
         let columns = unsafe (0..<PQnfields(result)).map { column in
             // The name lives as long as the result; it is copied here.
             unsafe PQfname(result, column).map { unsafe String(cString: $0) } ?? ""
         }
         var rows: [PostgresRow] = []
         for row in unsafe 0..<PQntuples(result) {
+            if row % Self.rowsPerLook == Self.rowsPerLook - 1 { try look(endpoint, deadline) }
             var values: [String?] = []
             for column in 0..<Int32(columns.count) { values.append(try value(row, column, endpoint)) }
             rows.append(PostgresRow(columns: columns, values: values))
         }
         return rows
+    }
+
+    /// Throws if nobody wants the rest any more.
+    private func look(_ endpoint: String, _ deadline: UInt64) throws(PostgresError) {
+        if Task.isCancelled {
+            throw PostgresError(.cancelled, .answered, endpoint: endpoint, "the task was cancelled")
+        }
+        if deadline <= LoopClock.now {
+            let message = "the call's time ran out while its rows were being decoded"
+            throw PostgresError(.deadlineExceeded, .answered, endpoint: endpoint, message)
+        }
     }
 
     private func value(_ row: Int32, _ column: Int32, _ endpoint: String) throws(PostgresError) -> String? {

@@ -51,6 +51,8 @@ package final class Calls<Server: CallServer>: @unchecked Sendable {
     var isTicking = false
     /// The error that ended the client.
     package internal(set) var failure: Failure?
+    /// Why further calls are refused, if that is not the client's having been closed.
+    private var refusal: Failure?
     var isStopping = false
     var hasStopped = false
     var closeDeadline = UInt64.max
@@ -95,7 +97,7 @@ package final class Calls<Server: CallServer>: @unchecked Sendable {
         lane: Int = 0,
         timeout: Duration?
     ) async throws(Failure) -> Server.Value {
-        let deadline = deadline(timeout, IODeadline.current)
+        let deadline = deadline(timeout)
         let bytes = Server.byteCount(of: request)
         let isOnLoop = loop.isOnLoop
         // Before anything is kept of it: what is on its way to the loop is bounded, too.
@@ -109,10 +111,21 @@ package final class Calls<Server: CallServer>: @unchecked Sendable {
     }
 
     /// When a call that is made now has to be over: the earliest of all limits that apply to it.
-    private func deadline(_ timeout: Duration?, _ ambient: UInt64) -> UInt64 {
-        var deadline = min(ambient, policy.commandTimeout.map { LoopClock.instant(after: $0) } ?? .max)
+    ///
+    /// From any thread.
+    package func deadline(_ timeout: Duration?) -> UInt64 {
+        let own = policy.commandTimeout.map { LoopClock.instant(after: $0) } ?? .max
+        var deadline = min(IODeadline.current, own)
         if let timeout { deadline = timeout > .zero ? min(deadline, LoopClock.instant(after: timeout)) : 0 }
         return deadline
+    }
+
+    /// Accepts nothing more: the client is about to end for that reason.
+    ///
+    /// Said before the first caller hears of it, who may ask for another client at once.
+    package func refuse(_ error: Failure) {
+        refusal = refusal ?? error.with(.notSent)
+        isClosed.store(true, ordering: .releasing)
     }
 
     private func arrive(_ call: Item) {
@@ -134,7 +147,7 @@ package final class Calls<Server: CallServer>: @unchecked Sendable {
     /// Accepts a call behind what waits for the endpoint already, or ends it.
     private func submit(_ call: Item, behind waiting: Backlog.Amount) {
         if let error = lateness(of: call, LoopClock.now) { return end(call, error) }
-        if isClosed.load(ordering: .relaxed) { return end(call, closed) }
+        if isClosed.load(ordering: .relaxed) { return end(call, refusal ?? closed) }
         guard waiting.commands < policy.maxWaiting || mayStartAtOnce(in: lanes[call.lane]) else {
             return end(call, overloaded(.commands))
         }

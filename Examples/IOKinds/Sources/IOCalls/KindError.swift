@@ -51,9 +51,9 @@ public struct KindError<Kind: IOKind>: Error, Sendable, CustomStringConvertible 
         public static var connectTimedOut: Code { Code("connectTimedOut") }
         /// Too much waits for the endpoint already. *notSent*
         public static var overloaded: Code { Code("overloaded") }
-        /// The task was cancelled. *notSent* or *indeterminate*
+        /// The task was cancelled. *notSent* or *indeterminate*; *answered* while a large answer was being decoded
         public static var cancelled: Code { Code("cancelled") }
-        /// The call took longer than it may. *notSent* or *indeterminate*
+        /// The call took longer than it may. *notSent* or *indeterminate*; *answered* while a large answer was being decoded
         public static var deadlineExceeded: Code { Code("deadlineExceeded") }
         /// The client was closed or shut down. *notSent* or *indeterminate*
         public static var clientClosed: Code { Code("clientClosed") }

@@ -120,4 +120,22 @@ import Testing
         await producing.value
         await cluster.loop.shutdown()
     }
+
+    /// The next call of a caller who has seen it is not refused with the same end.
+    @Test func whoHearsOfTheEndGetsAnotherClientAtOnce() async throws {
+        let io = try cluster.clients(port: try ScriptedServer.closedPort())
+        for _ in 0..<5 {
+            let kafka = try io.kafka("events")
+            await withTaskGroup(of: Void.self) { group in
+                for number in 0..<50 {
+                    group.addTask {
+                        #expect(await failure(of: "\(number)", on: kafka)?.code == .connectFailed)
+                        #expect(kafka.hasEnded)
+                    }
+                }
+            }
+        }
+        await io.close()
+        await cluster.loop.shutdown()
+    }
 }

@@ -144,11 +144,35 @@ import Testing
         try await loop.run { [loop] in
             let reply = try await postgres.pool.calls.perform(statement, timeout: nil)
             loop.post { hasTurned.open() }
-            let rows = try await reply.rows(endpoint: "orders")
+            let rows = try await reply.rows(endpoint: "orders", deadline: .max)
             #expect(hasTurned.isOpen)
             #expect(loop.isOnLoop)
             #expect(rows.last?["n"] == "100000")
         }
+        await postgres.close()
+        await loop.shutdown()
+    }
+
+    /// Decoding a large answer takes its time, too.
+    @Test func whoseTimeIsOverDuringTheDecodingGetsNoRows() async throws {
+        let postgres = try client()
+        let statement = try #require(CTexts(["SELECT n FROM generate_series(1, 100000) AS n"]))
+        let reply = try await postgres.pool.calls.perform(statement, timeout: nil)
+        let late = await #expect(throws: PostgresError.self) {
+            try await reply.rows(endpoint: "orders", deadline: 1)
+        }
+        #expect(late?.code == .deadlineExceeded)
+        #expect(late?.outcome == .answered)
+        let mayDecode = Gate()
+        let task = Task {
+            await mayDecode.wait()
+            return try await reply.rows(endpoint: "orders", deadline: .max)
+        }
+        task.cancel()
+        mayDecode.open()
+        let cancelled = await #expect(throws: PostgresError.self) { try await task.value }
+        #expect(cancelled?.code == .cancelled)
+        #expect(cancelled?.outcome == .answered)
         await postgres.close()
         await loop.shutdown()
     }

@@ -66,13 +66,15 @@ import Testing
             _ = connection.readSome()
             if isFirst { isGivenUp.open() }
         }
-        let postgres = try client(single, port: server.port)
+        let policy = EndpointPolicy(maxInflight: 1, commandTimeout: nil, livenessTimeout: .milliseconds(300))
+        let postgres = try client(policy, port: server.port)
         let task = start("SELECT 1", postgres)
         await isRunning.wait()
         task.cancel()
         #expect(await task.value?.outcome == .indeterminate)
         await isGivenUp.wait()
-        #expect(server.connectionCount == 7)
+        // It has been tried more than once.
+        #expect(server.connectionCount > 2)
         #expect(try await postgres.query("SELECT 2").first?["text"] == "new")
         #expect(!postgres.hasEnded)
         await postgres.close()

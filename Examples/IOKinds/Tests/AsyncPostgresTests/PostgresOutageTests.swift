@@ -51,6 +51,19 @@ import Testing
         await loop.shutdown()
         server.stop()
     }
+
+    /// The next call of a caller who has seen it is not refused with the same end.
+    @Test func whoHearsOfTheEndGetsAnotherClientAtOnce() async throws {
+        let spec = PostgresServer.spec(port: try ScriptedServer.closedPort())
+        let io = try PostgresServer.clients(spec, on: loop)
+        for _ in 0..<50 {
+            let postgres = try io.postgres("orders")
+            #expect(await failure(of: "SELECT 1", on: postgres)?.code == .connectFailed)
+            #expect(postgres.hasEnded)
+        }
+        await io.close()
+        await loop.shutdown()
+    }
 }
 
 extension ServerConnection {
