@@ -27,6 +27,7 @@ final class KafkaConsumer: CallServer, @unchecked Sendable {
     private let thread = KafkaThread<Never>()
     private var hasThread = false
     private var inlet: LoopInlet<Event>?
+    private weak var client: KafkaProducer?
     /// Whose turn it is to get a message.
     private var waiter: CallOf<KafkaConsumer>?
     /// How the sequence ends once nothing is left in the inlet.
@@ -53,6 +54,7 @@ final class KafkaConsumer: CallServer, @unchecked Sendable {
     // MARK: Connect
 
     func open(_ client: KafkaProducer) {
+        self.client = client
         calls.addSeats(1)
         guard ending == nil, calls.failure == nil else { return }
         do {
@@ -90,12 +92,18 @@ final class KafkaConsumer: CallServer, @unchecked Sendable {
         while let call = waiter {
             switch inlet?.take(atMost: 1).first {
             case .message(let message): finish(call, .success(message))
-            case .failed(let error): end(error)
+            case .failed(let error): fail(error)
             case nil:
                 guard let ending else { return }
                 finish(call, ending.code == .clientClosed ? .success(nil) : .failure(ending))
             }
         }
+    }
+
+    private func fail(_ error: KafkaError) {
+        // Whoever hears of it may ask for another client at once, and is not to be given this one.
+        if error.code == .connectFailed || error.code == .connectionLost { client?.lost(error) }
+        end(error)
     }
 
     private func finish(_ call: CallOf<KafkaConsumer>, _ result: CallOf<KafkaConsumer>.End) {

@@ -140,10 +140,16 @@ final class KafkaProducer: CallServer, @unchecked Sendable {
         case .reported(let call, let result):
             calls.finish(call, result)
         case .outage(let error):
-            outage = outage ?? error
-            calls.refuse(error)
-            thread.stop()
+            lost(error)
         }
+    }
+
+    /// The cluster cannot be reached: what is on its way is given up, and then the client ends.
+    func lost(_ error: KafkaError) {
+        outage = outage ?? error
+        calls.refuse(error)
+        thread.stop()
+        if !calls.isRunning { calls.end(error) }
     }
 
     private func loopWillShutDown() {

@@ -26,6 +26,8 @@ extension AsyncIOClients {
     ///
     /// It returns at once, with a client that is connecting at first; queries are accepted meanwhile. A client that has lost its
     /// last connection has ended, and is replaced at the next call, not before, so that each failure is seen by a caller.
+    /// When a server dies its connections are lost one after the other: until the last has been, a caller who asks at once may get
+    /// the same client, and a call that fails *notSent*.
     ///
     /// Its permits, and what may wait, are counted for the id in these clients: another id with the same server, or another
     /// `AsyncIOClients`, counts for itself. Of the policy `idleProbeInterval` and `isExclusive` have no meaning here.

@@ -1,5 +1,4 @@
-import Synchronization
-import UVLoop
+@_spi(Driver) import UVLoop
 
 /// Who may connect on libuv's thread pool: few at a time, and one of each server's, first come, first served.
 ///
@@ -41,7 +40,7 @@ final class ConnectTurns: Sendable {
     /// Half of the pool as it is by default: what libuv itself allows for looking names up.
     static let maxHeld = 2
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     /// Gets in line; `begin` is called once, on the loop's thread, when there is a turn, which it has until it is given back.
     func take(_ server: String, on loop: EventLoop, _ begin: @escaping @Sendable () -> Void) -> Turn {

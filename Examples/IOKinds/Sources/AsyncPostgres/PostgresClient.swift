@@ -43,8 +43,9 @@ public final class PostgresClient: Sendable {
     ///
     /// Each statement is its own transaction, and one that leaves a transaction open fails, and is rolled back. What has to happen
     /// together goes into one statement: `WITH`, a function, `DO`. A query that ends early is cancelled on the server, which is asked
-    /// again and again, and has its permit until it is over there. If it cannot be cancelled for the `livenessTimeout`, its connection
-    /// is closed, and another is opened when there is need; it may run on. So may what runs when the loop is shut down.
+    /// again and again, and has its permit until it is over there. If it cannot be cancelled for the `livenessTimeout`, 30
+    /// seconds if that is nil, its connection is closed, and another is opened when there is need; it may run on. So may what runs when
+    /// the loop is shut down, and a `COPY`, which is refused when it answers.
     ///
     /// A query runs on whichever connection is free. What it changes of its *session* stays with that connection, for whoever gets
     /// it next, until the client ends: `SET`, `search_path`, temporary tables, prepared statements, `pg_advisory_lock`. Nothing
@@ -52,7 +53,8 @@ public final class PostgresClient: Sendable {
     /// all of a user's connections with `ALTER ROLE … SET`. Never change `client_encoding`: answers would be read wrongly. Whatever
     /// `LISTEN` brings is thrown away.
     ///
-    /// An answer is held in memory whole, and has no limit here; the loop copies each row as it comes, so that a value of 16 MiB
+    /// An answer that has come is decoded within the call's time, whatever becomes of the client meanwhile; `commandTimeout` is to have
+    /// room for it. It is held in memory whole, and has no limit here; the loop copies each row as it comes, so that a value of 16 MiB
     /// holds it up for some milliseconds.
     ///
     /// - Parameters:

@@ -38,8 +38,9 @@ public struct PostgresRow: Hashable, Sendable {
     /// From how many bytes on an answer is not decoded on the loop.
     private static let largeBytes = 64 << 10
 
-    /// After how many rows it is looked whether the task is cancelled, or its time over.
-    private static let rowsPerLook: Int32 = 1024
+    /// After how many bytes of text it is looked whether the task is cancelled, or its time over; a value counts for some itself.
+    private static let bytesPerLook = 256 << 10
+    private static let bytesPerValue = 64
 
     /// Decodes the rows, those of a large answer beside the loop, on which its task may run.
     func rows(endpoint: String, deadline: UInt64) async throws(PostgresError) -> [PostgresRow] {
@@ -58,10 +59,17 @@ public struct PostgresRow: Hashable, Sendable {
             unsafe PQfname(result, column).map { unsafe String(cString: $0) } ?? ""
         }
         var rows: [PostgresRow] = []
+        var bytes = 0
         for row in unsafe 0..<PQntuples(result) {
-            if row % Self.rowsPerLook == Self.rowsPerLook - 1 { try look(endpoint, deadline) }
             var values: [String?] = []
-            for column in 0..<Int32(columns.count) { values.append(try value(row, column, endpoint)) }
+            for column in 0..<Int32(columns.count) {
+                let value = try value(row, column, endpoint)
+                values.append(value)
+                bytes += Self.bytesPerValue + (value?.utf8.count ?? 0)
+                guard bytes >= Self.bytesPerLook else { continue }
+                bytes = 0
+                try look(endpoint, deadline)
+            }
             rows.append(PostgresRow(columns: columns, values: values))
         }
         return rows

@@ -138,4 +138,18 @@ import Testing
         await io.close()
         await cluster.loop.shutdown()
     }
+
+    /// The sequence's instance of librdkafka may hear of it before the client's.
+    @Test(arguments: 0..<60) func whoHearsOfItFromASequenceGetsAnotherClientAtOnce(run: Int) async throws {
+        let kafka = try cluster.clients().kafka("events")
+        #expect(await failure(of: "x", on: kafka) == nil)
+        var iterator = kafka.consume("t", from: .beginning).makeAsyncIterator()
+        #expect(try await iterator.next() != nil)
+        cluster.mock.goAway()
+        let next = try? await iterator.next()
+        let hasEnded = kafka.hasEnded
+        #expect(next == nil)
+        #expect(hasEnded)
+        await cluster.loop.shutdown()
+    }
 }

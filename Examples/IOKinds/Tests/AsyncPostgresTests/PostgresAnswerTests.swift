@@ -154,9 +154,13 @@ import Testing
     }
 
     /// Decoding a large answer takes its time, too.
-    @Test func whoseTimeIsOverDuringTheDecodingGetsNoRows() async throws {
+    @Test(arguments: [
+        "SELECT n FROM generate_series(1, 100000) AS n",
+        "SELECT repeat('x', 500000) FROM generate_series(1, 2)",
+    ])
+    func whoseTimeIsOverDuringTheDecodingGetsNoRows(sql: String) async throws {
         let postgres = try client()
-        let statement = try #require(CTexts(["SELECT n FROM generate_series(1, 100000) AS n"]))
+        let statement = try #require(CTexts([sql]))
         let reply = try await postgres.pool.calls.perform(statement, timeout: nil)
         let late = await #expect(throws: PostgresError.self) {
             try await reply.rows(endpoint: "orders", deadline: 1)
