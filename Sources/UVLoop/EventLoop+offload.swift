@@ -35,6 +35,7 @@ extension EventLoop {
         switch result {
         case .success(let success): return success
         case .failure(let failure): throw OffloadError(failure)
+        // A bug of ours only: it gives one either way before the loop is told that it is over.
         case nil: preconditionFailure("a body that is over has given its result")
         }
     }

@@ -14,7 +14,7 @@ import Glibc
     @inlinable public var capacity: Int { unsafe byteCount }
 
     init(capacity: Int) {
-        // The C library's, for it is grown and freed as such.
+        // The C library's, for it is grown and freed as such. Without memory nothing can be received, nor anybody told.
         guard let fresh = unsafe malloc(max(1, capacity)) else {
             fatalError("out of memory: \(capacity) bytes of input")
         }
