@@ -153,6 +153,16 @@ final class RedisConnection: @unchecked Sendable {
         }
     }
 
+    /// After how many commands a turn writes although it goes on; `Int.max` is never.
+    ///
+    /// What goes in one piece comes back in one piece: the server waits for this side, and then this side for the server. In
+    /// quarters both work at a time. A write for fewer than a dozen commands costs more than it gains, and where there is one
+    /// processor, nobody works meanwhile (`docs/PERFORMANCE.md`).
+    static func commandsPerWrite(inflight: Int) -> Int {
+        let quarter = inflight / 4
+        return quarter >= 12 && EventLoop.hasSeveralProcessors ? quarter : .max
+    }
+
     // MARK: Replies
 
     private func kind(ofError reply: Reply) -> ConnectionStateMachine<CommandWaiter>.ReplyKind {
@@ -166,6 +176,8 @@ final class RedisConnection: @unchecked Sendable {
 extension RedisConnection: ByteStreamDelegate {
     func streamReceived(_ buffer: ReadBuffer, _ bytes: Range<Int>) -> Int {
         machine.value.bytesRead(core.now)
+        // As many as there are before these replies: tasks that go on send as many again.
+        writer.sendsPerWrite = Self.commandsPerWrite(inflight: machine.value.inflight)
         var start = bytes.lowerBound
         do throws(RESPProtocolError) {
             while !machine.value.isOver {

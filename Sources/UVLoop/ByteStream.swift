@@ -17,8 +17,8 @@ package protocol ByteStreamDelegate: AnyObject {
 
 /// A connected `uv_tcp_t` or `uv_pipe_t`.
 ///
-/// It belongs to its loop's thread. Its output is a ``StreamWriter``. Reading never pauses: a peer that waits for its
-/// replies to be read before it reads on could otherwise never be written to.
+/// It belongs to its loop's thread. Its output is a ``StreamWriter``. Reading pauses for no longer than a turn: a peer that
+/// waits for its replies to be read before it reads on could otherwise never be written to.
 @safe package final class ByteStream: LoopResident, LoopHandleOwner {
     private let driver: LoopDriver
     private let handle: LoopHandle
@@ -31,7 +31,16 @@ package protocol ByteStreamDelegate: AnyObject {
     private var input: ReadAccumulator
     private var connected: ((IOError?) -> Void)?
 
-    private let turnOfLastRead = LoopBound<UInt64>(0)
+    private struct Reading {
+        /// The turn in whose poll the socket was read last.
+        var turn: UInt64 = 0
+        /// The turn in whose poll no more is read.
+        var pausedIn = UInt64.max
+        /// How many bytes the last read could have brought.
+        var room = 0
+    }
+
+    private let reading = LoopBound(Reading())
     private var writer: StreamWriter?
     private var writeFailure: IOError?
 
@@ -159,8 +168,11 @@ package protocol ByteStreamDelegate: AnyObject {
                 guard let stream = unsafe LoopHandle.owner(handle?.pointee.data, as: ByteStream.self) else {
                     return
                 }
+                // Without memory libuv reads nothing more, and looks at the socket again in the next poll.
+                guard !stream.isPaused else { return }
                 // libuv reads into it and calls back before anything else happens on this thread.
                 let room = unsafe stream.input.prepareToRead()
+                stream.reading.value.room = room.count
                 unsafe memory?.pointee = uv_buf_init(room.baseAddress, UInt32(clamping: room.count))
             },
             { handle, count, _ in
@@ -170,12 +182,17 @@ package protocol ByteStreamDelegate: AnyObject {
         guard result == 0 else { throw IOError(result) }
     }
 
+    /// Whether what has been read in this poll is dealt with before more is.
+    private var isPaused: Bool { reading.value.pausedIn == driver.turnNumber.value }
+
     private func read(_ count: Int) {
-        guard isOpen else { return }
-        turnOfLastRead.value = driver.turnNumber.value
+        guard isOpen, !(isPaused && count == Int(UV_ENOBUFS.rawValue)) else { return }
+        reading.value.turn = driver.turnNumber.value
         if count > 0 {
             guard let (buffer, bytes) = input.received(count) else { return }
             let consumed = delegate?.streamReceived(buffer, bytes) ?? bytes.count
+            // There may be more. Whoever waited for this goes on first, and the peer has something to do sooner.
+            if count == reading.value.room, consumed > 0 { reading.value.pausedIn = driver.turnNumber.value }
             // The delegate may have closed the stream, which let the bytes go.
             if isOpen { input.consume(consumed) }
         } else if count == 0 {
@@ -221,8 +238,12 @@ package protocol ByteStreamDelegate: AnyObject {
         }
     }
 
-    /// Whether what lies in the socket may not have been read: it was not read in the last poll, or that was a while ago.
-    var mayHaveInput: Bool { turnOfLastRead.value &+ 1 != driver.turnNumber.value || driver.turnIsLong }
+    /// Whether what lies in the socket may not have been read: it was not, or not all of it, in the last poll, or that was a
+    /// while ago.
+    var mayHaveInput: Bool {
+        let lastPoll = driver.turnNumber.value &- 1
+        return reading.value.turn != lastPoll || reading.value.pausedIn == lastPoll || driver.turnIsLong
+    }
 
     /// The socket's, which stays the stream's.
     var descriptor: Int32? {

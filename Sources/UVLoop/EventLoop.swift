@@ -1,3 +1,5 @@
+import CUV
+
 /// A libuv loop on a thread of its own, and an executor for the tasks and actors that live on it.
 ///
 /// A task that runs on the loop talks to the connections of that loop without leaving its thread:
@@ -17,6 +19,9 @@ public final class EventLoop: Sendable {
 
     /// The name its thread carries, cut to the 15 bytes that Linux keeps.
     public let name: String
+
+    /// Whether this process may run on more than one processor.
+    package static let hasSeveralProcessors = uv_available_parallelism() > 1
 
     package let core: LoopCore
     private let executor: LoopTaskExecutor

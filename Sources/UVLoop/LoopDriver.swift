@@ -3,7 +3,7 @@ import Synchronization
 
 /// The part of an event loop that only its own thread touches: the `uv_loop_t`, the work to run, and what lives on it.
 ///
-/// One turn is: run the work that is ready, write what it produced, poll. It happens in a prepare callback, so that
+/// One turn is: run the work that is ready, write what it produced, in one piece or in a few, poll. It happens in a prepare callback, so that
 /// work made by timers in the same turn is run before the loop sleeps.
 @safe package final class LoopDriver {
     /// How many pieces of work run before the loop looks at its sockets again, however many more are ready.
@@ -26,6 +26,8 @@ import Synchronization
         var needsFlush: [any LoopFlushable] = []
         /// What is being flushed: an array of its own whose memory is used again, as every turn flushes.
         var flushing: [any LoopFlushable] = []
+        /// Who has gathered enough for a write before the turn is over.
+        var haveEnough: [any LoopFlushable] = []
 
         mutating func beginFlush() { swap(&needsFlush, &flushing) }
     }
@@ -161,6 +163,8 @@ import Synchronization
         turnBegan.value = (LoopClock.coarse, LoopClock.now)
         turnNumber.value &+= 1
         mailbox.take(into: &agenda.value.work)
+        // Of callbacks of the poll before.
+        flushThoseWithEnough()
         runWork(atMost: Self.maxWorkPerTurn)
         flush()
         // With work or mail left the poll looks at the sockets and returns at once.
@@ -191,6 +195,7 @@ import Synchronization
             agenda.value.nextWork = next + 1
             left -= 1
             run(item)
+            if !agenda.value.haveEnough.isEmpty { flushThoseWithEnough() }
         }
         if agenda.value.nextWork == agenda.value.work.count {
             let isModest = agenda.value.work.capacity <= 4 * Self.maxWorkPerTurn
@@ -229,13 +234,29 @@ import Synchronization
         agenda.value.needsFlush.append(flushable)
     }
 
+    /// Has `flushable` asked to write as soon as the work that runs now, or the callback, is over; the turn goes on.
+    func flushAfterThisWork(_ flushable: any LoopFlushable) {
+        agenda.value.haveEnough.append(flushable)
+    }
+
+    private func flushThoseWithEnough() {
+        var place = 0
+        // One at a time: each may ask again while this is under way.
+        while place < agenda.value.haveEnough.count {
+            let flushable = agenda.value.haveEnough[place]
+            place += 1
+            flushable.flush()
+        }
+        agenda.value.haveEnough.removeAll(keepingCapacity: true)
+    }
+
     private func flush() {
         guard !agenda.value.needsFlush.isEmpty else { return }
         agenda.value.beginFlush()
         // One at a time, by its place: each asks for its next flush while this is under way.
         for place in agenda.value.flushing.indices {
             let flushable = agenda.value.flushing[place]
-            flushable.flush()
+            flushable.flushAtTurnsEnd()
         }
         agenda.value.flushing.removeAll(keepingCapacity: true)
     }
@@ -313,9 +334,11 @@ import Synchronization
     }
 }
 
-/// What gathers output during a turn and writes it at the turn's end.
+/// What gathers output during a turn and writes it at the turn's end, or sooner.
 package protocol LoopFlushable: AnyObject {
     /// Writes what was gathered. Called once for each call of `flushBeforePolling`.
+    func flushAtTurnsEnd()
+    /// Writes what was gathered; the turn goes on.
     func flush()
 }
 

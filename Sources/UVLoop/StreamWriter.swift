@@ -2,17 +2,17 @@ import CUV
 
 /// The output of a stream.
 ///
-/// It gathers what is sent during a turn of the loop, and hands it to the kernel at its end in one system call. What the
-/// kernel does not take stays here, where it can be taken back, and follows when the socket has room: libuv is never given
-/// bytes that it would keep. It belongs to its loop's thread.
+/// It gathers what is sent during a turn of the loop, and hands it to the kernel at its end in one system call, or in several
+/// if its user says after how many sends. What the kernel does not take stays here, where it can be taken back, and follows
+/// when the socket has room: libuv is never given bytes that it would keep. It belongs to its loop's thread.
 @_spi(Driver) public final class StreamWriter: LoopFlushable {
     /// What changes with each command.
     @usableFromInline
     struct State {
         /// How many bytes the kernel has taken.
         @usableFromInline var handedOver: UInt64 = 0
-        /// Whether nothing has to be done for more bytes: the end of the turn is awaited, or room, or a stream.
-        @usableFromInline var isAwaited = true
+        /// How many sends it takes until there is more to do for one than to gather it; 0 if there is for the next one.
+        @usableFromInline var sendsLeft = Int.max
     }
 
     @usableFromInline let buffer: OutputQueue
@@ -22,6 +22,11 @@ import CUV
     /// Says when a socket that was full has room again; made when it is first full.
     private var room: RoomWatch?
     private(set) var isFull = false
+    /// Whether the end of the turn is awaited.
+    private var isListed = false
+
+    /// After how many sends they are written although the turn goes on, so that the peer has something to do meanwhile.
+    package var sendsPerWrite = Int.max
 
     /// Makes a writer without a stream: what is sent waits for one.
     package init(on driver: LoopDriver) {
@@ -40,24 +45,46 @@ import CUV
     @inlinable
     public func send(_ byteCount: Int, _ fill: (inout OutputSpan<UInt8>) -> Void) {
         buffer.append(byteCount, fill)
-        if !state.value.isAwaited { awaitTurnsEnd() }
+        countSend()
     }
 
     /// Gathers bytes of `source` for the end of this turn.
+    ///
+    /// These are of a batch that was gathered elsewhere, and do not count as sends.
     package func send(from source: WriteBuffer, _ range: Range<Int>) {
         buffer.append(from: source, range)
-        if !state.value.isAwaited { awaitTurnsEnd() }
+        if state.value.sendsLeft == 0 { beginGathering() }
     }
 
     /// Gathers the first bytes of `source`, which lets them go, for the end of this turn.
     package func send(first byteCount: Int, of source: OutputQueue) {
         source.move(first: byteCount, to: buffer)
-        if !state.value.isAwaited { awaitTurnsEnd() }
+        countSend()
     }
 
+    @inlinable
+    @inline(__always)
+    func countSend() {
+        if state.value.sendsLeft > 0 { state.value.sendsLeft -= 1 }
+        if state.value.sendsLeft == 0 { sendsRanOut() }
+    }
+
+    /// The first of a turn's sends has the others awaited, and the last of those that are written at once has them written.
     @usableFromInline
+    func sendsRanOut() {
+        if !isListed { return beginGathering() }
+        state.value.sendsLeft = .max
+        driver.flushAfterThisWork(self)
+    }
+
+    private func beginGathering() {
+        awaitTurnsEnd()
+        state.value.sendsLeft = sendsPerWrite - 1
+    }
+
     func awaitTurnsEnd() {
-        state.value.isAwaited = true
+        guard !isListed else { return }
+        isListed = true
         driver.flushBeforePolling(self)
     }
 
@@ -91,14 +118,19 @@ import CUV
         room?.close()
         room = nil
         isFull = false
-        state.value.isAwaited = true
+        state.value.sendsLeft = .max
         buffer.giveMemoryBack()
+    }
+
+    package func flushAtTurnsEnd() {
+        isListed = false
+        flush()
     }
 
     /// Hands over what was gathered, as much as the kernel takes.
     package func flush() {
         guard let stream else { return }
-        if !isFull { state.value.isAwaited = false }
+        if !isFull { gatherAnew() }
         if stream.endsForFailedWrite() { return }
         // What lies in the socket already cannot be the answer to what is not written yet: it is read first.
         if !buffer.isEmpty, stream.delegate?.expectsNoInput == true, stream.mayHaveInput, stream.hasInput {
@@ -130,18 +162,20 @@ import CUV
         }
     }
 
+    private func gatherAnew() { state.value.sendsLeft = isListed ? sendsPerWrite : 0 }
+
     private func tookAll() {
         buffer.giveMemoryBack()
         guard isFull else { return }
         isFull = false
-        state.value.isAwaited = false
+        gatherAnew()
         room?.stop()
     }
 
     private func waitForRoom(_ stream: ByteStream) {
         guard !isFull else { return }
         isFull = true
-        state.value.isAwaited = true
+        state.value.sendsLeft = .max
         if room == nil { room = stream.watchRoom { [weak self] in self?.flush() } }
         room?.start()
     }
