@@ -95,6 +95,10 @@ build() {
         "$hiredis"/{alloc,async,hiredis,net,read,sds,sockcompat}.c "${libuv[@]}" ||
         fail "bench-reader does not build: see the compiler's words above."
 
+    bench_floor=$c_build/bench-floor
+    cc -std=gnu11 -O3 -o "$bench_floor" "$benchmarks/floor/bench-floor.c" ||
+        fail "bench-floor does not build: see the compiler's words above."
+
     say "building bench-client and bench-decoder"
     # SwiftPM does not notice that the settings of a package it depends on have changed: its plan is made anew.
     rm -f "$benchmarks/.build/release.yaml"
@@ -116,6 +120,10 @@ run_row() {
         printf '%s\tclient\t%s\n' "$row" "$json" >>"$scratch/results"
         json=$("$bench_hiredis" "${flags[@]}") || fail "bench-hiredis failed at: $1 $3"
         printf '%s\thiredis\t%s\n' "$row" "$json" >>"$scratch/results"
+        if [ "$1 $2" != 'hget loop' ]; then continue; fi
+        json=$("$bench_floor" --url "redis://127.0.0.1:$REDIS_PORT" --concurrency "$3" --requests "$requests") ||
+            fail "bench-floor failed at: $3"
+        printf '%s\tfloor\t%s\n' "$row" "$json" >>"$scratch/results"
     done
 }
 
@@ -202,10 +210,14 @@ path, pairs, machine = sys.argv[1:]
 runs = {}
 for line in open(path):
     row, program, report = line.rstrip("\n").split("\t")
-    runs.setdefault(row, {"client": [], "hiredis": []})[program].append(json.loads(report))
+    runs.setdefault(row, {"client": [], "hiredis": [], "floor": []})[program].append(json.loads(report))
 
 def number(value):
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+def median_of_ratios(programs, name, field):
+    each = [a[field] / b[field] for a, b in zip(programs[name], programs["hiredis"])]
+    return f"{statistics.median(each):.2f}"
 
 print("| scenario | lanes | concurrency | CPU ratio | throughput ratio | p99 ratio "
       "| CPU µs/command | commands/s | p99 µs | peak MiB |")
@@ -214,8 +226,7 @@ for row, programs in runs.items():
     scenario, mode, concurrency, cpu_goal, throughput_goal = row.split()
 
     def ratio(field):
-        each = [a[field] / b[field] for a, b in zip(programs["client"], programs["hiredis"])]
-        return f"{statistics.median(each):.2f}"
+        return median_of_ratios(programs, "client", field)
 
     def medians(field, scale=1):
         return " / ".join(
@@ -235,6 +246,16 @@ for row, programs in runs.items():
 print()
 print(f"This client / hiredis, one connection on loopback, medians of {pairs} pairs run in turn; goals in brackets. "
       f"{machine}.")
+floors = {row: programs for row, programs in runs.items() if programs["floor"]}
+if floors:
+    print()
+    print("| the system calls alone, concurrency | CPU ratio | throughput ratio |")
+    print("|--:|--:|--:|")
+    for row, programs in floors.items():
+        print("|", " | ".join([row.split()[2]] + [
+            median_of_ratios(programs, "floor", field) for field in ("cpu_us_per_request", "requests_per_second")]), "|")
+    print()
+    print("A program that writes as many commands at once and reads as many replies / hiredis, in the same run.")
 PYTHON
 }
 
