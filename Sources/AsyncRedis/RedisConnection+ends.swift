@@ -8,14 +8,12 @@ import Synchronization
 extension RedisConnection {
     // MARK: Ticks
 
-    /// How often deadlines, cancellations and the connection's own time limits are looked at.
-    ///
-    /// A command that has ended is found at the second look after it came at the latest.
-    private static let tickMilliseconds: UInt64 = 5
+    // Deadlines, cancellations and the connection's own time limits are looked at with the loop's ticks. A command that has
+    // ended is found at the second look after it came at the latest.
 
     func startTicker() {
-        if ticker == nil { ticker = LoopTimer(on: core.driver, fired: { [weak self] in self?.tick() }) }
-        ticker?.start(after: Self.tickMilliseconds, every: Self.tickMilliseconds)
+        restTimer?.stop()
+        core.driver.ticks.join(self)
     }
 
     /// How long nothing is sent before a connection's memory for commands is let go: it rests for a moment between any two
@@ -26,21 +24,30 @@ extension RedisConnection {
         let now = now
         guard bytesSentAtRest == writer.bytesAccepted else {
             bytesSentAtRest = writer.bytesAccepted
-            return startTicker(at: min(instant, now + Self.idleNanoseconds), now)
+            return rest(until: min(instant, now + Self.idleNanoseconds), now)
         }
         giveMemoryBack()
-        startTicker(at: instant, now)
+        rest(until: instant, now)
     }
 
-    /// Has the next tick come at `instant`; there is none at the end of time.
-    private func startTicker(at instant: UInt64, _ now: UInt64) {
+    /// Has ticks come from `instant` on; there are none at the end of time.
+    private func rest(until instant: UInt64, _ now: UInt64) {
+        core.driver.ticks.leave(self)
         guard instant < .max else {
-            ticker?.stop()
+            restTimer?.stop()
             return
+        }
+        if restTimer == nil {
+            restTimer = LoopTimer(on: core.driver, fired: { [weak self] in self?.restIsOver() })
         }
         // A started millisecond does not count; libuv adds its own time to a timeout, so leave it room.
         let milliseconds = min((instant > now ? instant - now : 0) / 1_000_000 + 1, UInt64.max / 4)
-        ticker?.start(after: milliseconds, every: Self.tickMilliseconds)
+        restTimer?.start(after: milliseconds)
+    }
+
+    private func restIsOver() {
+        core.driver.ticks.join(self)
+        tick()
     }
 
     /// An idle connection holds no memory for commands, however many it had.
@@ -76,8 +83,9 @@ extension RedisConnection {
         connector?.cancel()
         connector = nil
         closeStream()
-        ticker?.close()
-        ticker = nil
+        core.driver.ticks.leave(self)
+        restTimer?.close()
+        restTimer = nil
         held.giveMemoryBack()
 
         let notSent = failure.with(.notSent)
@@ -91,6 +99,10 @@ extension RedisConnection {
         for waiter in endWaiters { waiter() }
         endWaiters = []
     }
+}
+
+extension RedisConnection: LoopTicked {
+    func loopTicked() { tick() }
 }
 
 // MARK: - Errors

@@ -33,7 +33,8 @@ final class RedisConnection: @unchecked Sendable {
     /// The bytes of the commands that wait in the machine, one after the other.
     let held = OutputQueue()
 
-    var ticker: LoopTimer?
+    /// Ends a rest from the loop's ticks.
+    var restTimer: LoopTimer?
     /// Written before a task is resumed, read by the task when it goes on.
     ///
     /// The runtime orders the two by itself; but ThreadSanitizer cannot see into it, and would report a race whenever a
@@ -43,7 +44,7 @@ final class RedisConnection: @unchecked Sendable {
     var failure: RedisError?
     var connectWaiters: [(RedisError?) -> Void] = []
     var endWaiters: [() -> Void] = []
-    /// How many bytes had been sent when the ticker rested last.
+    /// How many bytes had been sent when it rested last.
     var bytesSentAtRest: UInt64 = 0
     /// How many bytes of an unfinished reply have come.
     private(set) var unfinishedBytes = 0

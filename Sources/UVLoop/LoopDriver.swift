@@ -37,6 +37,8 @@ import Synchronization
     private var residents: [ObjectIdentifier: any LoopResident] = [:]
     let readBuffers = ReadBufferPool()
     let writeBuffers = WriteBufferPool()
+    /// For those who look at the time again and again.
+    package private(set) lazy var ticks = LoopTicks(on: self)
 
     private enum Phase { case closed, open, shuttingDown, closing }
     private let phaseNow = LoopBound(Phase.closed)
