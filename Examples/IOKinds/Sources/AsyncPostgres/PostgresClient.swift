@@ -45,7 +45,9 @@ public final class PostgresClient: Sendable {
     /// together goes into one statement: `WITH`, a function, `DO`. A query that ends early is cancelled on the server, which is asked
     /// again and again, and has its permit until it is over there. If it cannot be cancelled for the `livenessTimeout`, 30
     /// seconds if that is nil, its connection is closed, and another is opened when there is need; it may run on. So may what runs when
-    /// the loop is shut down, and a `COPY`, which is refused when it answers.
+    /// the loop is shut down.
+    ///
+    /// `COPY … FROM STDIN` and `COPY … TO STDOUT` are refused, and not sent: this client has rows for an answer and nothing else.
     ///
     /// A query runs on whichever connection is free. What it changes of its *session* stays with that connection, for whoever gets
     /// it next, until the client ends: `SET`, `search_path`, temporary tables, prepared statements, `pg_advisory_lock`. Nothing
@@ -80,6 +82,9 @@ public final class PostgresClient: Sendable {
         }
         guard CTexts.byteCount(of: texts) <= Self.maxStatementBytes else {
             throw refused("a statement and its parameters have more than \(Self.maxStatementBytes) bytes")
+        }
+        guard !SQLText.copiesOverTheConnection(sql) else {
+            throw refused("COPY cannot be sent that is from STDIN or to STDOUT: rows are what this client gives")
         }
         guard let statement = CTexts(texts) else {
             throw refused("a statement or a parameter has a NUL byte")

@@ -140,8 +140,9 @@ protocol PostgresConnectionOwner: AnyObject {
             // That it broke in the middle of an answer libpq says in the place of what is missing.
             if isBroken, reply.isError, reply.sqlState == nil { return }
             self.reply = reply
-            // COPY would go on for ever, and its like cannot be expressed as rows.
-            let message = "COPY cannot be sent: the connection was ended"
+            // What copies over the connection is refused before it is sent; should it be reached in another way, this ends the
+            // call and its connection. Its permit is free then, although the server goes on until it notices.
+            let message = "the server began to copy, so the connection was ended"
             switch reply.status {
             case PGRES_COPY_IN: return end(invalid(message, .rejected))
             // It runs already, and `COPY (INSERT … RETURNING …) TO STDOUT` writes.

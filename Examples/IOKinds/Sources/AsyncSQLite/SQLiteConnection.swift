@@ -92,7 +92,7 @@ final class Haste: Sendable {
             let result = unsafe sqlite3_prepare_v2(database, text, -1, &statement, &rest)
             // `rest` points into `text`, which lives here.
             let hasMore = unsafe rest.map {
-                unsafe !SQLText.afterBlanks(String(cString: $0)[...].utf8).isEmpty
+                unsafe !SQLText.sqlite.afterBlanks(String(cString: $0)[...].utf8).isEmpty
             }
             return (result, hasMore ?? false)
         }

@@ -87,8 +87,7 @@ import Testing
             ("INSERT INTO doubt SELECT 1 / (3 - n) FROM generate_series(1, 3) AS n", .rejected),
             ("/* DO */ INSERT INTO doubt VALUES (2) ON CONFLICT DO NOTHING RETURNING 1 / 0", .rejected),
             ("CREATE TABLE doubt (n int)", .rejected),
-            ("COPY doubt FROM STDIN", .rejected),
-            ("COPY (INSERT INTO doubt VALUES (3) RETURNING n) TO STDOUT", .indeterminate),
+            ("COPY doubt FROM '/no/such/file'", .indeterminate),
             ("DO $$BEGIN INSERT INTO doubt VALUES (4); COMMIT; RAISE 'late'; END$$", .indeterminate),
             ("-- ;\n; /* /* x */ */do $$BEGIN RAISE 'late'; END$$", .indeterminate),
             ("create unique index concurrently ON doubt ((1 / (n - 4)))", .indeterminate),
@@ -99,6 +98,26 @@ import Testing
         #expect(try await watcher.query("SELECT n FROM doubt WHERE n <> 3").map { $0["n"] } == ["4"])
         await postgres.close()
         await loop.shutdown()
+    }
+
+    /// A server that begins to copy although nothing that was sent says so.
+    @Test(arguments: [true, false])
+    func aCopyThatWasNotForeseenEndsItsConnection(isIn: Bool) async throws {
+        let server = try ScriptedServer { connection in
+            connection.admit()
+            _ = connection.readSome()
+            connection.write(isIn ? "G" : "H", [0, 0, 0])
+            while connection.readSome() != nil {}
+        }
+        let postgres = try client(.init(maxInflight: 1), port: server.port)
+        let error = await failure(of: "SELECT 1", on: postgres)
+        #expect(error?.code == .invalidCommand)
+        #expect(error?.outcome == (isIn ? .rejected : .indeterminate))
+        // The client goes on without it.
+        #expect(!postgres.hasEnded)
+        await postgres.close()
+        await loop.shutdown()
+        server.stop()
     }
 
     @Test func theKernelKeepsNoMoreThanATurnOfTheLoopTakesIn() async throws {

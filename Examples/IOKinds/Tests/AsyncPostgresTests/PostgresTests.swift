@@ -94,8 +94,7 @@ import Testing
             ("SELECT 1\0", [], .invalidCommand, .notSent),
             ("SELECT $1", ["\0"], .invalidCommand, .notSent),
             ("BEGIN", [], .invalidCommand, .rejected),
-            ("COPY pg_class TO STDOUT", [], .invalidCommand, .indeterminate),
-            ("COPY pg_class FROM STDIN", [], .invalidCommand, .rejected),
+            ("SELECT 1; COPY pg_class TO STDOUT", [], .syntaxError, .rejected),
         ]
         for (sql, parameters, code, outcome) in cases {
             let error = await #expect(throws: PostgresError.self, "\(sql)") {
@@ -107,6 +106,39 @@ import Testing
             // None of them is in the next one's way.
             #expect(try await postgres.query("SELECT 1").count == 1, "after \(sql)")
         }
+        await io.close()
+        await loop.shutdown()
+    }
+
+    /// What would go on after its answer is not sent; what only looks like it is.
+    @Test func copyingOverTheConnectionIsRefused() async throws {
+        let io = try PostgresServer.clients(on: loop)
+        let postgres = try io.postgres("orders")
+        let refused = [
+            "COPY pg_class TO STDOUT", "copy pg_class from stdin",
+            "; /* /* */ */ COPY t (a, b)\nFROM -- '\nSTDIN",
+            "COPY t TO/* x */STDOUT WITH (DELIMITER ',')", "COPY public.to TO STDOUT", "COPY t FROM STDOUT",
+            "COPY \"a\"\"b from\" TO STDOUT", "COPY BINARY t TO STDOUT",
+            "COPY (SELECT ')', E'it\\'s', $a$ ( $a$, $$($$, \"(\") TO STDOUT",
+        ]
+        for sql in refused {
+            let error = await failure(of: sql, on: postgres)
+            #expect(error?.code == .invalidCommand, "\(sql)")
+            #expect(error?.outcome == .notSent, "\(sql)")
+        }
+        let (noFile, noTable) = (PostgresError.Code.server("58P01"), PostgresError.Code.undefinedTable)
+        let sent: [(String, PostgresError.Code)] = [
+            ("COPY pg_class (relname) TO '/no/such/directory/STDOUT'", noFile),
+            ("COPY (SELECT 1 AS stdout, ') TO STDOUT') TO '/no/such/file/x'", noFile),
+            ("COPY (SELECT stdin FROM (SELECT 1 AS stdin) AS s) TO '/no/such/file/x'", noFile),
+            ("COPY stdout FROM '/no/such/file' WHERE n IS DISTINCT FROM stdin", noTable),
+            ("COPY public.from (stdin) FROM '/no/such/file' -- FROM STDIN", noTable),
+            ("COPY \"FROM STDIN\" TO '/no/such/file/x' /* TO STDOUT */", noTable),
+            ("COPYING t TO STDOUT", .syntaxError), ("COPY t TO \"STDOUT\"", .syntaxError),
+            ("COPY (SELECT 'TO STDOUT", .syntaxError), ("COPY t TO", .syntaxError),
+        ]
+        for (sql, code) in sent { #expect(await failure(of: sql, on: postgres)?.code == code, "\(sql)") }
+        #expect(try await postgres.query("SELECT 'COPY t TO STDOUT' AS t").count == 1)
         await io.close()
         await loop.shutdown()
     }
