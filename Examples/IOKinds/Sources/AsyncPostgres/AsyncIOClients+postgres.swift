@@ -11,12 +11,12 @@ extension EndpointKind {
     /// A Postgres server.
     ///
     /// A spec's `socketPath` is the whole path, `/directory/.s.PGSQL.5432`. Of its policy's permits as many are used as queries
-    /// may run at once, each on a connection of its own: eight at most. A query for which the server allows no further connection fails:
-    /// give it no more permits than the server gives its user connections, less one. What a spec leaves out libpq takes from its environment
-    /// variables and its password file, as every program that uses it.
+    /// may run at once, each on a connection of its own: eight at most. A client that the server gives no further connection does with
+    /// those it has, and asks for one more each second; one that has none ends. What a spec leaves out libpq takes from its
+    /// environment variables and its password file, as every program that uses it.
     ///
     /// Nothing is encrypted, not even a password that the server wants in the clear. To cancel queries a client opens one connection
-    /// more. The `livenessTimeout` does not end a query that takes long: it is the kernel's limit for a silent peer, and how long an
+    /// more, which the server is to have left. The `livenessTimeout` does not end a query that takes long: it is the kernel's limit for a silent peer, and how long an
     /// abandoned query may hold its connection, 30 seconds if it is nil.
     public static let postgres = EndpointKind("postgres")
 }
@@ -26,8 +26,9 @@ extension AsyncIOClients {
     ///
     /// It returns at once, with a client that is connecting at first; queries are accepted meanwhile. A client that has lost its
     /// last connection has ended, and is replaced at the next call, not before, so that each failure is seen by a caller.
-    /// When a server dies its connections are lost one after the other: until the last has been, a caller who asks at once may get
-    /// the same client, and a call that fails *notSent*.
+    /// So is one that has lost a query's connection without a word from its server, as when that dies: what it has accepted goes on. A
+    /// server that is shut down gives each of its connections a reason, and so does an administrator who ends one of them: until the
+    /// last has been lost, a caller who asks at once may get the same client, and a call that fails.
     ///
     /// Its permits, and what may wait, are counted for the id in these clients: another id with the same server, or another
     /// `AsyncIOClients`, counts for itself. Of the policy `idleProbeInterval` and `isExclusive` have no meaning here.

@@ -5,9 +5,9 @@ import UVLoop
 /// A client of one Postgres server, over a few connections.
 ///
 /// Each query has a connection for itself while it runs. At most the endpoint's `maxInflight` run at a time, and never more than
-/// eight; further ones wait in turn. The client never repeats a query. It ends when its last connection breaks: every query is then
-/// refused with the cause, and ``AsyncIO/AsyncIOClients/postgres(_:)`` makes a new client. A client that nobody holds any more is
-/// shut down.
+/// eight; further ones wait in turn. The client never repeats a query. It ends when its last connection breaks, or that of a query
+/// without a word from the server: every further query is then refused with the cause, and
+/// ``AsyncIO/AsyncIOClients/postgres(_:)`` makes a new client. A client that nobody holds any more is shut down.
 ///
 /// Everything here may be called from any thread. A task that runs on the client's loop is served without leaving it.
 public final class PostgresClient: Sendable {
@@ -84,7 +84,7 @@ public final class PostgresClient: Sendable {
             throw refused("a statement and its parameters have more than \(Self.maxStatementBytes) bytes")
         }
         guard !SQLText.copiesOverTheConnection(sql) else {
-            throw refused("COPY cannot be sent that is from STDIN or to STDOUT: rows are what this client gives")
+            throw refused("COPY from STDIN or to STDOUT cannot be sent: this client gives rows alone")
         }
         guard let statement = CTexts(texts) else {
             throw refused("a statement or a parameter has a NUL byte")

@@ -26,6 +26,8 @@ protocol PostgresConnectionOwner: AnyObject {
     var phase = Phase.connecting
     /// Why it ended, if that was told.
     private(set) var failure: PostgresError?
+    /// Whether it broke, and its server had not said why it ends it.
+    private(set) var brokeWithoutAWord = false
     let loop: EventLoop
     let address: PostgresAddress
     private let endpoint: String
@@ -130,7 +132,9 @@ protocol PostgresConnectionOwner: AnyObject {
         let message = errorMessage
         takeResults()
         // A server that says why it ends the connection says it in an answer.
-        end(.lost(reply?.field("M") ?? message, endpoint))
+        let reason = reply?.field("M")
+        brokeWithoutAWord = reason == nil
+        end(.lost(reason ?? message, endpoint))
     }
 
     private func takeResults() {

@@ -45,11 +45,17 @@ final class PostgresPool: CallServer, @unchecked Sendable {
     private static let cancelInterval = Duration.milliseconds(20)
     /// How often the wait for the next attempt is doubled, when the server was asked in vain.
     private static let maxDoublings = 6
+    /// How long it does with the connections that it has before it asks for one that it did not get.
+    private static let connectInterval = Duration.seconds(1)
 
     let calls: Calls<PostgresPool>
     private let address: PostgresAddress
     private var members: [ObjectIdentifier: Member] = [:]
     private var idle: [Member] = []
+    /// How many connections the server did not give, and when it is asked for the next of them.
+    private var (missing, nextConnect) = (0, UInt64.max)
+    /// Why the client ends when its calls are over, if its server seems to have died.
+    private var loss: PostgresError?
     private let away = PostgresConnection.Away()
     private lazy var canceller = PostgresCanceller(
         calls.loop,
@@ -173,6 +179,12 @@ final class PostgresPool: CallServer, @unchecked Sendable {
             }
         }
         for member in members.values where member.nextCancel <= now { cancel(member) }
+        if nextConnect <= now {
+            missing -= 1
+            nextConnect = missing > 0 ? LoopClock.instant(after: Self.connectInterval) : .max
+            calls.addSeats(1)
+        }
+        if let loss, !calls.isRunning, calls.waitingCount == 0 { calls.end(loss) }
         let isCancelling = canceller.tick(now)
         return isCancelling || members.values.contains { $0.deadline < .max }
     }
@@ -211,11 +223,24 @@ extension PostgresPool: PostgresConnectionOwner {
         // A client ends with its last connection.
         let isLast = !members.values.contains { $0.connection.phase == .idle || $0.connection.phase == .busy }
         let isEnd = isLast && error.code != .invalidCommand
-        if isEnd { calls.refuse(error) }
+        // When one of its processes dies, or the first of them, Postgres ends all: one after the other, and without a word.
+        if connection.brokeWithoutAWord, member.call != nil { loss = loss ?? error }
+        if isEnd || loss != nil { calls.refuse(loss ?? error) }
         if let call = member.call {
             member.call = nil
-            calls.finish(call, answer ?? .failure(error))
+            if !isLast, error.code == .connectFailed || error.code == .connectTimedOut {
+                doWithout(call)
+            } else {
+                calls.finish(call, answer ?? .failure(error))
+            }
         }
         if isEnd { calls.end(error) }
+    }
+
+    /// The server gives no further connection: the call waits for one of those that there are.
+    private func doWithout(_ call: CallOf<PostgresPool>) {
+        missing += 1
+        nextConnect = min(nextConnect, LoopClock.instant(after: Self.connectInterval))
+        calls.putBack(call)
     }
 }

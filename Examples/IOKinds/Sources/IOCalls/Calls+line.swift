@@ -21,6 +21,15 @@ extension Calls {
             count += 1
         }
 
+        /// Puts a call in front of all others; it is the next to look at.
+        mutating func prepend(_ call: Item) {
+            rewind()
+            call.next = first
+            if let first { first.previous = call } else { last = call }
+            first = call
+            count += 1
+        }
+
         /// Takes out a call that is in this line.
         mutating func remove(_ call: Item) {
             if cursor === call { cursor = call.next }

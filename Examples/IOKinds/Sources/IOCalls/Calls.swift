@@ -263,6 +263,21 @@ package final class Calls<Server: CallServer>: @unchecked Sendable {
     }
 }
 
+extension Calls {
+    /// A call that was started could not be sent, for want of what its seat stands for: the seat is lost, the permit is free, and
+    /// the call is the first of its lane again.
+    package func putBack(_ call: CallOf<Server>) {
+        guard call.isRunning else { return }
+        call.isRunning = false
+        running.remove(call)
+        call.running = nil
+        lanes[call.lane].waiting.prepend(call)
+        backlog.change(by: call.amount)
+        limiter.release()
+        promote()
+    }
+}
+
 // MARK: - Told by the limiter
 
 extension Calls: PermitWaiter {

@@ -21,13 +21,18 @@ import Testing
         // Where the next look is; the model's end stands for its beginning.
         var cursor = 0
         for number in 0..<2000 {
-            switch Int.random(in: 0..<(model.count < 20 ? 5 : 7), using: &random) {
+            switch Int.random(in: 0..<(model.count < 20 ? 6 : 8), using: &random) {
             case 0, 1:
                 let call = item(number)
                 line.append(call)
                 // Whoever looked at the last one begins again.
                 if cursor == model.count { cursor = 0 }
                 model.append(call)
+            case 5:
+                let call = item(number)
+                line.prepend(call)
+                model.insert(call, at: 0)
+                cursor = 0
             case 2, 3:
                 if cursor >= model.count { cursor = 0 }
                 #expect(line.lookAtNext() === (model.isEmpty ? nil : model[cursor]))

@@ -68,6 +68,29 @@ import Testing
         await loop.shutdown()
     }
 
+    @Test func aCallThatIsPutBackIsTheFirstAgainAndItsSeatIsLost() async {
+        let server = await server(seats: [2])
+        let tasks = [await call("a", server), await call("b", server), await call("c", server)]
+        await loop.run { [limiter] in
+            let second = server.started.remove(at: 1)
+            server.calls.putBack(second)
+            server.calls.putBack(second)
+            server.calls.finish(second, .success("an answer of nobody's"))
+            #expect(limiter.inflight == 1)
+            #expect(limiter.backlog.all.commands == 2)
+            server.finish("a")
+            server.finish("b")
+            server.finish("c")
+            #expect(server.log == ["start a", "start b", "start b", "start c"])
+            #expect(limiter.inflight == 0)
+            #expect(limiter.backlog.all == .init())
+        }
+        for (task, name) in zip(tasks, ["a", "b", "c"]) {
+            #expect((try? await task.value.get()) == "answer to \(name)")
+        }
+        await loop.shutdown()
+    }
+
     @Test func withOnePermitTheLanesAreServedInTheOrderOfTheirCalls() async {
         let limiter = InflightLimiter(capacity: 1)
         let loop = loop
