@@ -42,6 +42,7 @@ let package = Package(
         .target(name: "AsyncKafka", dependencies: house + ["IOCalls", "CKafka"], swiftSettings: strict),
         .target(name: "KafkaMock", dependencies: ["CKafka"], swiftSettings: strict),
         .executableTarget(name: "kafka-mock", dependencies: ["KafkaMock"], swiftSettings: strict),
+        // Its Process.swift is the quickstart's, by a link.
         .executableTarget(
             name: "fanout",
             dependencies: [

@@ -19,12 +19,6 @@ func threadCount() -> Int {
     return count
 }
 
-/// Hands on what has been printed.
-func flush() {
-    // All streams there are.
-    fflush(nil)
-}
-
 /// Ends the program with a sentence.
 func fail(_ sentence: String) -> Never {
     print(sentence)
