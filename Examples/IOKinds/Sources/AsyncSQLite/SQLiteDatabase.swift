@@ -33,6 +33,21 @@ final class SQLiteDatabase: CallServer, @unchecked Sendable {
         let haste = Haste()
         var connection: SQLiteConnection?
         var result: Result<Void, SQLiteError>?
+
+        /// The connection, which is made if there is none; on the pool.
+        func open(_ path: String, isReadOnly: Bool, _ endpoint: String) throws(SQLiteError)
+            -> SQLiteConnection
+        {
+            if let connection { return connection }
+            let made = try SQLiteConnection(
+                path: path,
+                isReadOnly: isReadOnly,
+                haste: haste,
+                endpoint: endpoint
+            )
+            connection = made
+            return made
+        }
     }
 
     /// The lanes, and how many readers there are: with the writer one fewer than the pool has threads by default, because names
@@ -66,27 +81,30 @@ final class SQLiteDatabase: CallServer, @unchecked Sendable {
         calls.startTicking()
         let body: @Sendable () -> Void = {
             seat.result = Result { () throws(SQLiteError) in
-                let connection = try SQLiteConnection(
-                    path: path,
-                    isReadOnly: false,
-                    haste: seat.haste,
-                    endpoint: endpoint
-                )
-                seat.connection = connection
+                let connection = try seat.open(path, isReadOnly: false, endpoint)
                 // With a log readers and the writer do not wait for each other.
                 if !isInMemory { _ = try connection.run("PRAGMA journal_mode = WAL", []) }
             }
         }
+        offload(body) { [self] _ in opened(seat) }
+    }
+
+    /// Runs a body on the pool; `over` is told when it is over, or at once if the loop is gone.
+    @discardableResult
+    private func offload(
+        _ body: @escaping @Sendable () -> Void,
+        over: @escaping (_ hasRun: Bool) -> Void
+    ) -> LoopOffload? {
         do throws(IOError) {
-            _ = try LoopOffload(
+            return try LoopOffload(
                 on: calls.loop,
                 body: body,
-                over: { [self] _ in opened(seat) },
+                over: over,
                 loopWillShutDown: { [calls] in calls.end(calls.shutDown) }
             )
         } catch {
-            opening = nil
-            calls.end(calls.shutDown)
+            over(false)
+            return nil
         }
     }
 
@@ -137,35 +155,16 @@ final class SQLiteDatabase: CallServer, @unchecked Sendable {
         let (request, path, endpoint) = (call.request, path, calls.endpoint)
         let body: @Sendable () -> Void = {
             seat.result = Result { () throws(SQLiteError) in
-                if seat.connection == nil {
-                    seat.connection = try SQLiteConnection(
-                        path: path,
-                        isReadOnly: true,
-                        haste: seat.haste,
-                        endpoint: endpoint
-                    )
-                }
-                if let rows = try seat.connection?.run(request.sql, request.parameters) {
-                    request.rows.give(rows)
-                }
+                let connection = try seat.open(path, isReadOnly: true, endpoint)
+                request.rows.give(try connection.run(request.sql, request.parameters))
             }
         }
-        let over: (Bool) -> Void = { [self] _ in
+        let offload = offload(body) { [self] _ in
             if isReader { readers.append(seat) } else { writers.append(seat) }
             // Without a result the body never ran; its await has been told so.
             calls.finish(call, seat.result ?? .failure(calls.shutDown))
         }
-        do throws(IOError) {
-            let offload = try LoopOffload(
-                on: calls.loop,
-                body: body,
-                over: over,
-                loopWillShutDown: { [calls] in calls.end(calls.shutDown) }
-            )
-            call.running = Running(seat: seat, offload: offload)
-        } catch {
-            over(false)
-        }
+        call.running = offload.map { Running(seat: seat, offload: $0) }
     }
 
     func abandon(_ call: CallOf<SQLiteDatabase>) -> CallOutcome {
@@ -193,19 +192,9 @@ final class SQLiteDatabase: CallServer, @unchecked Sendable {
         let seats = readers + writers
         (writers, readers) = ([], [])
         let close: @Sendable () -> Void = { for seat in seats { seat.connection = nil } }
-        do throws(IOError) {
-            _ = try LoopOffload(
-                on: calls.loop,
-                body: close,
-                over: { [calls] hasRun in
-                    // Only in the loop's shutdown: it is held up once, for want of a thread.
-                    if !hasRun { close() }
-                    calls.stopped()
-                }
-            )
-        } catch {
-            // The loop is gone, and with it whom it could hold up.
-            close()
+        offload(close) { [calls] hasRun in
+            // Only in the loop's shutdown, or after it: it is held up once, for want of a thread.
+            if !hasRun { close() }
             calls.stopped()
         }
     }

@@ -41,8 +41,7 @@ extension KindError<SQLite> {
     static func isSurelyUndone(_ result: Int32) -> Bool {
         [
             SQLITE_ERROR, SQLITE_BUSY, SQLITE_LOCKED, SQLITE_READONLY, SQLITE_INTERRUPT, SQLITE_TOOBIG,
-            SQLITE_CONSTRAINT,
-            SQLITE_MISMATCH,
+            SQLITE_CONSTRAINT, SQLITE_MISMATCH,
         ].contains(result & 0xff)
     }
 
@@ -50,23 +49,17 @@ extension KindError<SQLite> {
     ///
     /// Source: "Result and Error Codes" in SQLite's documentation.
     private static func name(of result: Int32) -> String {
-        switch result & 0xff {
-        case SQLITE_ERROR: "SQLITE_ERROR"
-        case SQLITE_BUSY: "SQLITE_BUSY"
-        case SQLITE_LOCKED: "SQLITE_LOCKED"
-        case SQLITE_NOMEM: "SQLITE_NOMEM"
-        case SQLITE_READONLY: "SQLITE_READONLY"
-        case SQLITE_INTERRUPT: "SQLITE_INTERRUPT"
-        case SQLITE_IOERR: "SQLITE_IOERR"
-        case SQLITE_CORRUPT: "SQLITE_CORRUPT"
-        case SQLITE_FULL: "SQLITE_FULL"
-        case SQLITE_CANTOPEN: "SQLITE_CANTOPEN"
-        case SQLITE_TOOBIG: "SQLITE_TOOBIG"
-        case SQLITE_CONSTRAINT: "SQLITE_CONSTRAINT"
-        case SQLITE_MISMATCH: "SQLITE_MISMATCH"
-        case SQLITE_NOTADB: "SQLITE_NOTADB"
-        default: "SQLITE_\(result & 0xff)"
-        }
+        let number = Int(result & 0xff)
+        return "SQLITE_\(names.indices.contains(number - 1) ? names[number - 1] : "\(number)")"
+    }
+
+    /// From 1 on.
+    private static var names: [Substring] {
+        """
+        ERROR INTERNAL PERM ABORT BUSY LOCKED NOMEM READONLY INTERRUPT IOERR CORRUPT NOTFOUND FULL CANTOPEN PROTOCOL EMPTY SCHEMA \
+        TOOBIG CONSTRAINT MISMATCH MISUSE NOLFS AUTH FORMAT RANGE NOTADB
+        """
+        .split(separator: " ")
     }
 }
 
