@@ -32,22 +32,11 @@ extension AsyncIOClients {
     /// - Throws: ``KafkaError`` with code `invalidEndpoint`: the id is unknown, the endpoint is not a Kafka cluster, it is given by a
     ///   unix socket or by several hosts, it has credentials or a database, or the clients have been closed.
     public func kafka(_ id: String) throws(KafkaError) -> KafkaClient {
-        do throws(EndpointError) {
-            return try client(id, kind: .kafka) { spec, limiter throws(EndpointError) in
-                guard spec.socketPath == nil else {
-                    throw EndpointError(.invalidSetting, id, "has a socket path: Kafka is reached over TCP")
-                }
-                guard !spec.host.contains(",") else {
-                    throw EndpointError(.invalidSetting, id, "has the host \(spec.host): name one broker")
-                }
-                guard spec.credentials == nil, spec.database == nil else {
-                    let message = "has credentials or a database: this driver uses neither"
-                    throw EndpointError(.invalidSetting, id, message)
-                }
-                return KafkaClient(spec, limiter: limiter, loop: loop)
-            }
-        } catch {
-            throw KafkaError(error)
+        try client(id, of: Kafka.self, .kafka) { spec, limiter throws(EndpointError) in
+            try spec.check(spec.socketPath == nil, "has a socket path: Kafka is reached over TCP")
+            try spec.check(!spec.host.contains(","), "has the host \(spec.host): name one broker")
+            try spec.refuseCredentialsAndDatabase()
+            return KafkaClient(spec, limiter: limiter, loop: loop)
         }
     }
 }

@@ -1,4 +1,4 @@
-@_spi(Driver) public import AsyncIO
+@_spi(Driver) import AsyncIO
 public import IOCalls
 import UVLoop
 
@@ -6,17 +6,15 @@ import UVLoop
 ///
 /// At most the endpoint's `maxInflight` messages are on their way, of all its clients together; further ones wait in turn. The client
 /// never repeats a message. It ends when all brokers are gone: every message is then refused with the cause, and
-/// ``AsyncIO/AsyncIOClients/kafka(_:)`` makes a new client. A client that nobody holds any more is shut down.
+/// ``AsyncIO/AsyncIOClients/kafka(_:)`` makes a new client. With a client end its sequences. One that nobody holds any more is shut
+/// down.
 ///
 /// Everything here may be called from any thread. A task that runs on the client's loop is served without leaving it; none sees the
 /// threads: the client, and each of its sequences, has one of its own and those of an instance of librdkafka.
-public final class KafkaClient: Sendable {
+public final class KafkaClient: KindClient {
     let producer: KafkaProducer
-    /// Keeps the loop alive for as long as the client is.
-    private let loop: EventLoop
-
-    /// The endpoint's id.
-    public var endpoint: String { producer.calls.endpoint }
+    /// What ends the client with its last holder.
+    public let lifetime: ClientLifetime
 
     /// Makes a client that begins to connect at once.
     init(
@@ -25,13 +23,9 @@ public final class KafkaClient: Sendable {
         loop: EventLoop,
         startThread: @escaping PollThread.Starter = PollThread.start
     ) {
-        self.loop = loop
         producer = KafkaProducer(spec, limiter: limiter, loop: loop, startThread: startThread)
+        lifetime = ClientLifetime(producer.calls)
         loop.post { [producer] in producer.open() }
-    }
-
-    deinit {
-        loop.post { [producer] in producer.calls.shutdown() }
     }
 
     // MARK: Messages
@@ -80,25 +74,19 @@ public final class KafkaClient: Sendable {
             from: start,
             buffer: max(1, buffer),
             end: refusal(of: topic),
-            loop: loop
+            loop: producer.calls.loop
         )
-        loop.post { [producer] in producer.open(consumer) }
+        producer.calls.loop.post { [producer] in producer.open(consumer) }
         return KafkaMessages(lease: .init(consumer, self))
     }
+
+    private static let topicCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
     /// Why a topic is none; nil if it may be one.
     ///
     /// Source: `Topic.validate` in Kafka's clients.
     private func refusal(of topic: String) -> KafkaError? {
-        let isLegal = topic.utf8.allSatisfy { byte in
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"),
-                UInt8(ascii: "-"):
-                true
-            default: false
-            }
-        }
+        let isLegal = topic.utf8.allSatisfy(Self.topicCharacters.utf8.contains)
         guard !isLegal || !(1...249).contains(topic.utf8.count) || topic == "." || topic == ".." else {
             return nil
         }
@@ -108,30 +96,6 @@ public final class KafkaClient: Sendable {
     }
 
     func forget(_ consumer: KafkaConsumer) {
-        loop.post { [producer] in producer.forget(consumer) }
+        producer.calls.loop.post { [producer] in producer.forget(consumer) }
     }
-
-    // MARK: Close
-
-    /// Whether the client has been closed, or its cluster is gone: every further message is refused.
-    public var hasEnded: Bool { producer.calls.hasEnded }
-
-    /// Closes the client: new messages are refused at once, those accepted get their reports, then the connections are closed.
-    ///
-    /// Sequences end.
-    ///
-    /// - Parameter timeout: how long reports are waited for. What has none by then fails.
-    public func close(timeout: Duration) async { await producer.calls.close(timeout: timeout) }
-
-    /// Closes the client, waiting at most five seconds for reports.
-    ///
-    /// See ``close(timeout:)``.
-    public func close() async { await close(timeout: .seconds(5)) }
-
-    /// Ends the client at once.
-    ///
-    /// Messages that wait fail: *notSent* those that have not been handed over, *indeterminate* the others.
-    public func shutdown() { producer.calls.shutdown() }
 }
-
-extension KafkaClient: IOClient {}

@@ -38,12 +38,8 @@ extension AsyncIOClients {
     /// - Throws: ``PostgresError`` with code `invalidEndpoint`: the id is unknown, the endpoint is not a Postgres server, its
     ///   socket's path is not Postgres's, or the clients have been closed.
     public func postgres(_ id: String) throws(PostgresError) -> PostgresClient {
-        do throws(EndpointError) {
-            return try client(id, kind: .postgres) { spec, limiter throws(EndpointError) in
-                PostgresClient(spec, address: try PostgresAddress(spec), limiter: limiter, loop: loop)
-            }
-        } catch {
-            throw PostgresError(error)
+        try client(id, of: Postgres.self, .postgres) { spec, limiter throws(EndpointError) in
+            PostgresClient(spec, address: try PostgresAddress(spec), limiter: limiter, loop: loop)
         }
     }
 }

@@ -12,16 +12,13 @@ struct PostgresAddress: Sendable {
         let place: [(String, String?)]
         if let path = spec.socketPath {
             let name = path.split(separator: "/").last ?? ""
-            guard let port = Int(name.dropFirst(".s.PGSQL.".count)), name.hasPrefix(".s.PGSQL.") else {
-                let message = "has the socket path \(path): Postgres's ends with .s.PGSQL.PORT"
-                throw EndpointError(.invalidSetting, spec.id, message)
-            }
-            place = [("host", String(path.dropLast(name.utf8.count + 1))), ("port", "\(port)")]
+            let port = name.hasPrefix(".s.PGSQL.") ? Int(name.dropFirst(".s.PGSQL.".count)) : nil
+            try spec.check(port != nil, "has the socket path \(path): Postgres's ends with .s.PGSQL.PORT")
+            place = [("host", String(path.dropLast(name.utf8.count + 1))), ("port", port.map { "\($0)" })]
         } else {
             // libpq would take it for a socket's directory, or for several hosts.
-            guard !spec.host.hasPrefix("/"), !spec.host.hasPrefix("@"), !spec.host.contains(",") else {
-                throw EndpointError(.invalidSetting, spec.id, "has the host \(spec.host), which is no name")
-            }
+            let isName = !spec.host.hasPrefix("/") && !spec.host.hasPrefix("@") && !spec.host.contains(",")
+            try spec.check(isName, "has the host \(spec.host), which is no name")
             place = [("host", spec.host), ("port", "\(spec.port)")]
         }
         let silence = spec.policy.livenessTimeout?.clampedMilliseconds ?? 0

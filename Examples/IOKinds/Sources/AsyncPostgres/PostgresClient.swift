@@ -1,4 +1,4 @@
-@_spi(Driver) public import AsyncIO
+@_spi(Driver) import AsyncIO
 public import IOCalls
 import UVLoop
 
@@ -10,23 +10,16 @@ import UVLoop
 /// ``AsyncIO/AsyncIOClients/postgres(_:)`` makes a new client. A client that nobody holds any more is shut down.
 ///
 /// Everything here may be called from any thread. A task that runs on the client's loop is served without leaving it.
-public final class PostgresClient: Sendable {
+public final class PostgresClient: KindClient {
     let pool: PostgresPool
-    /// Keeps the loop alive for as long as the client is.
-    private let loop: EventLoop
-
-    /// The endpoint's id.
-    public var endpoint: String { pool.calls.endpoint }
+    /// What ends the client with its last holder.
+    public let lifetime: ClientLifetime
 
     /// Makes a client that begins to connect at once.
     init(_ spec: EndpointSpec, address: PostgresAddress, limiter: InflightLimiter, loop: EventLoop) {
-        self.loop = loop
         pool = PostgresPool(spec, address: address, limiter: limiter, loop: loop)
+        lifetime = ClientLifetime(pool.calls)
         loop.post { [pool] in pool.open() }
-    }
-
-    deinit {
-        loop.post { [pool] in pool.calls.shutdown() }
     }
 
     // MARK: Queries
@@ -104,26 +97,4 @@ public final class PostgresClient: Sendable {
     private func refused(_ message: String) -> PostgresError {
         PostgresError(.invalidCommand, .notSent, endpoint: endpoint, message)
     }
-
-    // MARK: Close
-
-    /// Whether the client has been closed, or its connections have ended: every further query is refused.
-    public var hasEnded: Bool { pool.calls.hasEnded }
-
-    /// Closes the client: new queries are refused at once, those accepted get their answers, then the connections are closed.
-    ///
-    /// - Parameter timeout: how long answers are waited for. What has none by then fails.
-    public func close(timeout: Duration) async { await pool.calls.close(timeout: timeout) }
-
-    /// Closes the client, waiting at most five seconds for answers.
-    ///
-    /// See ``close(timeout:)``.
-    public func close() async { await close(timeout: .seconds(5)) }
-
-    /// Ends the client at once.
-    ///
-    /// Queries that wait fail: *notSent* those that have not been sent, *indeterminate* the others.
-    public func shutdown() { pool.calls.shutdown() }
 }
-
-extension PostgresClient: IOClient {}

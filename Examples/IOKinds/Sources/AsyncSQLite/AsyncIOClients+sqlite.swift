@@ -40,22 +40,13 @@ extension AsyncIOClients {
     /// - Throws: ``SQLiteError`` with code `invalidEndpoint`: the id is unknown, the endpoint is not an SQLite database, it has no
     ///   path or a URI for one, it has credentials or a database, or the clients have been closed.
     public func sqlite(_ id: String) throws(SQLiteError) -> SQLiteClient {
-        do throws(EndpointError) {
-            return try client(id, kind: .sqlite) { spec, limiter throws(EndpointError) in
-                guard let path = spec.socketPath else {
-                    throw EndpointError(.invalidSetting, id, "has no path: make it with sqlitePath")
-                }
-                guard !path.hasPrefix("file:") else {
-                    throw EndpointError(.invalidSetting, id, "has a URI for a path: give the file's name")
-                }
-                guard spec.credentials == nil, spec.database == nil else {
-                    let message = "has credentials or a database: this driver uses neither"
-                    throw EndpointError(.invalidSetting, id, message)
-                }
-                return SQLiteClient(spec, path: path, limiter: limiter, loop: loop)
+        try client(id, of: SQLite.self, .sqlite) { spec, limiter throws(EndpointError) in
+            guard let path = spec.socketPath else {
+                throw EndpointError(.invalidSetting, id, "has no path: make it with sqlitePath")
             }
-        } catch {
-            throw SQLiteError(error)
+            try spec.check(!path.hasPrefix("file:"), "has a URI for a path: give the file's name")
+            try spec.refuseCredentialsAndDatabase()
+            return SQLiteClient(spec, path: path, limiter: limiter, loop: loop)
         }
     }
 }

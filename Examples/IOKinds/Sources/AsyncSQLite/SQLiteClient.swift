@@ -1,4 +1,4 @@
-@_spi(Driver) public import AsyncIO
+@_spi(Driver) import AsyncIO
 public import IOCalls
 @_spi(Driver) import UVLoop
 
@@ -9,23 +9,16 @@ public import IOCalls
 /// more is shut down.
 ///
 /// Everything here may be called from any thread. No call blocks its thread.
-public final class SQLiteClient: Sendable {
+public final class SQLiteClient: KindClient {
     let database: SQLiteDatabase
-    /// Keeps the loop alive for as long as the client is.
-    private let loop: EventLoop
-
-    /// The endpoint's id.
-    public var endpoint: String { database.calls.endpoint }
+    /// What ends the client with its last holder.
+    public let lifetime: ClientLifetime
 
     /// Makes a client that begins to open its file at once.
     init(_ spec: EndpointSpec, path: String, limiter: InflightLimiter, loop: EventLoop) {
-        self.loop = loop
         database = SQLiteDatabase(spec, path: path, limiter: limiter, loop: loop)
+        lifetime = ClientLifetime(database.calls)
         loop.post { [database] in database.open() }
-    }
-
-    deinit {
-        loop.post { [database] in database.calls.shutdown() }
     }
 
     // MARK: Queries
@@ -64,26 +57,4 @@ public final class SQLiteClient: Sendable {
         try await database.calls.perform(request, lane: lane, timeout: timeout)
         return request.rows.take() ?? []
     }
-
-    // MARK: Close
-
-    /// Whether the client has been closed, or could not open its file: every further query is refused.
-    public var hasEnded: Bool { database.calls.hasEnded }
-
-    /// Closes the client: new queries are refused at once, those accepted get their answers, then the file is closed.
-    ///
-    /// - Parameter timeout: how long answers are waited for. What has none by then fails.
-    public func close(timeout: Duration) async { await database.calls.close(timeout: timeout) }
-
-    /// Closes the client, waiting at most five seconds for answers.
-    ///
-    /// See ``close(timeout:)``.
-    public func close() async { await close(timeout: .seconds(5)) }
-
-    /// Ends the client at once.
-    ///
-    /// Queries that wait fail: *notSent* those that have not begun, *indeterminate* the others.
-    public func shutdown() { database.calls.shutdown() }
 }
-
-extension SQLiteClient: IOClient {}

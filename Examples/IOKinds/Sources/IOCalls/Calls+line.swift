@@ -54,15 +54,5 @@ extension Calls {
 
         /// The first is the next to look at.
         mutating func rewind() { cursor = nil }
-
-        /// All of them, in their order.
-        var all: [Item] {
-            var (calls, next) = ([Item](), first)
-            while let call = next {
-                calls.append(call)
-                next = call.next
-            }
-            return calls
-        }
     }
 }

@@ -167,9 +167,6 @@ package final class Calls<Server: CallServer>: @unchecked Sendable {
             && limiter.inflight < limiter.capacity
     }
 
-    /// The calls that have been started and not finished.
-    package var runningCalls: [CallOf<Server>] { running.all }
-
     /// Whether a call has been started and not finished.
     package var isRunning: Bool { !running.isEmpty }
 

@@ -71,7 +71,7 @@ public struct KindError<Kind: IOKind>: Error, Sendable, CustomStringConvertible 
     /// What went wrong.
     public let code: Code
     /// What became of the call.
-    public let outcome: Outcome
+    public private(set) var outcome: Outcome
     /// The endpoint's id.
     public let endpoint: String
     /// What went wrong, in words, possibly the server's.
@@ -105,14 +105,9 @@ public struct KindError<Kind: IOKind>: Error, Sendable, CustomStringConvertible 
 
     /// The same error with another outcome.
     public func with(_ outcome: Outcome) -> KindError {
-        KindError(
-            code,
-            outcome,
-            endpoint: endpoint,
-            message,
-            ioError: ioError,
-            endpointError: endpointError
-        )
+        var error = self
+        error.outcome = outcome
+        return error
     }
 
     /// A sentence for a person: the kind, the endpoint, what went wrong, and whether the call may have run.

@@ -1,10 +1,10 @@
 @_spi(Driver) import AsyncIO
-import IOCalls
 import KafkaMock
 import TestSupport
 import Testing
 
 @_spi(Driver) @testable import AsyncKafka
+@testable import IOCalls
 @_spi(Driver) import UVLoop
 
 /// A cluster of a test's own, and clients for it.
@@ -79,7 +79,7 @@ extension KafkaSuite {
     func holds(_ kafka: KafkaClient, running: Int, waiting: Int = 0) async -> Bool {
         await eventually {
             await cluster.loop.run {
-                kafka.producer.calls.runningCalls.count == running
+                kafka.producer.calls.running.count == running
                     && kafka.producer.calls.waitingCount == waiting
             }
         }
