@@ -2,7 +2,7 @@ import CUV
 import Glibc
 
 /// A detached POSIX thread that runs one closure with `SIGPIPE` blocked: libuv writes without `MSG_NOSIGNAL`.
-enum LoopThread {
+@_spi(Driver) public enum LoopThread {
     /// The longest name Linux keeps for a thread.
     fileprivate static let maxNameBytes = 15
 
@@ -22,14 +22,29 @@ enum LoopThread {
     }
 
     static func start(named name: String, _ body: @escaping @Sendable () -> Void) {
+        do throws(IOError) {
+            try tryToStart(named: name, body)
+        } catch {
+            // Without a thread neither the loop nor its late work can go on, and no caller could be told later.
+            fatalError("pthread_create failed (\(error)): the process may start no further thread")
+        }
+    }
+
+    /// Starts a thread, for a driver whose library wants one of its own.
+    ///
+    /// - Parameters:
+    ///   - name: its name, of which Linux keeps 15 bytes.
+    ///   - body: what it runs; then it ends.
+    /// - Throws: what the system says if it starts no further thread, for example `EAGAIN`.
+    public static func tryToStart(named name: String, _ body: @escaping @Sendable () -> Void) throws(IOError)
+    {
         // Retained here, released by the thread that it is handed to.
         let start = unsafe Unmanaged.passRetained(Start(name: name, body: body))
         var thread = pthread_t()
         let failure = unsafe pthread_create(&thread, nil, threadMain, start.toOpaque())
         guard failure == 0 else {
             unsafe start.release()
-            // Without a thread neither the loop nor its late work can go on, and no caller could be told later.
-            fatalError("pthread_create failed (errno \(failure)): the process may start no further thread")
+            throw IOError(errno: failure)
         }
         pthread_detach(thread)
     }

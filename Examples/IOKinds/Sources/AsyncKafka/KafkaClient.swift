@@ -1,6 +1,6 @@
 @_spi(Driver) import AsyncIO
 public import IOCalls
-import UVLoop
+@_spi(Driver) import UVLoop
 
 /// A client of one Kafka cluster, over librdkafka.
 ///
@@ -16,12 +16,20 @@ public final class KafkaClient: KindClient {
     /// What ends the client with its last holder.
     public let lifetime: ClientLifetime
 
+    /// Starts a thread that runs a body.
+    typealias ThreadStarter = @Sendable (_ body: @escaping @Sendable () -> Void) throws(IOError) -> Void
+
+    /// The system's own ``ThreadStarter``.
+    @Sendable static func startThread(_ body: @escaping @Sendable () -> Void) throws(IOError) {
+        try LoopThread.tryToStart(named: "kafka-poll", body)
+    }
+
     /// Makes a client that begins to connect at once.
     init(
         _ spec: EndpointSpec,
         limiter: InflightLimiter,
         loop: EventLoop,
-        startThread: @escaping PollThread.Starter = PollThread.start
+        startThread: @escaping ThreadStarter = startThread
     ) {
         producer = KafkaProducer(spec, limiter: limiter, loop: loop, startThread: startThread)
         lifetime = ClientLifetime(producer.calls)

@@ -26,7 +26,7 @@ final class KafkaConsumer: CallServer, @unchecked Sendable {
     private let buffer: Int
     private let thread = KafkaThread<Never>()
     private var hasThread = false
-    private var inlet: LoopInlet<Event>?
+    private(set) var inlet: LoopInlet<Event>?
     private weak var client: KafkaProducer?
     /// Whose turn it is to get a message.
     private var waiter: CallOf<KafkaConsumer>?
@@ -64,8 +64,13 @@ final class KafkaConsumer: CallServer, @unchecked Sendable {
                 arrived: { [weak self] in self?.serve() }
             )
             self.inlet = inlet
-            let context = KafkaContext(endpoint: calls.endpoint, events: inlet)
-            let body = Body(thread: thread, spec: client.spec, topic: topic, start: place, context: context)
+            let body = Body(
+                thread: thread,
+                spec: client.spec,
+                topic: topic,
+                start: place,
+                tell: { inlet.send($0) }
+            )
             try client.run(body.run) { [self] in
                 hasThread = false
                 stopIfDone()
@@ -118,9 +123,6 @@ final class KafkaConsumer: CallServer, @unchecked Sendable {
 
     func tick(_ now: UInt64) -> Bool { false }
 
-    /// Whether nothing more is read until something is taken.
-    var isFull: Bool { (inlet?.blockedThreads ?? 0) > 0 }
-
     // MARK: End
 
     /// Ends the sequence behind what has been read, once; without an error if its client was closed.
@@ -154,43 +156,34 @@ extension KafkaConsumer {
         let spec: EndpointSpec
         let topic: String
         let start: KafkaStart
-        let context: KafkaContext<Event>
+        /// Waits for a place; false if nobody wants it any more.
+        let tell: @Sendable (Event) -> Bool
 
         @Sendable func run() {
-            // librdkafka itself reads no more than 1 MiB ahead of its thread.
-            let configuration = unsafe KafkaConfiguration(
-                type: RD_KAFKA_CONSUMER,
-                spec: spec,
-                settings: [
-                    ("group.id", "async-kafka"), ("enable.auto.commit", "false"),
-                    ("queued.max.messages.kbytes", "1024"), ("fetch.wait.max.ms", "100"),
-                    ("auto.offset.reset", start == .beginning ? "earliest" : "latest"),
-                ],
-                context: context,
-                prepare: { unsafe rd_kafka_conf_set_error_cb($0, consumerErrorCallback) }
-            )
             do throws(KafkaError) {
-                unsafe try thread.withInstance(configuration) { instance throws(KafkaError) in
-                    unsafe try assign(instance)
-                    while !thread.isStopping, unsafe try readOne(instance) {}
+                // librdkafka itself reads no more than 1 MiB ahead of its thread.
+                let instance = try KafkaInstance(
+                    RD_KAFKA_CONSUMER,
+                    spec,
+                    [
+                        "group.id": "async-kafka", "enable.auto.commit": "false",
+                        "queued.max.messages.kbytes": "1024", "fetch.wait.max.ms": "100",
+                        "auto.offset.reset": start == .beginning ? "earliest" : "latest",
+                    ]
+                )
+                thread.use(instance)
+                defer { thread.destroy(instance) }
+                unsafe try assign(instance.pointer)
+                var isWanted = true
+                while isWanted, !thread.isStopping {
+                    let failure = unsafe instance.poll(milliseconds: thread.pollMilliseconds) { message in
+                        isWanted = unsafe tell(.message(KafkaMessage(message.pointee)))
+                    }
+                    if let failure { throw failure }
                 }
             } catch {
-                if !thread.isStopping { context.tell(.failed(error)) }
+                if !thread.isStopping { _ = tell(.failed(error)) }
             }
-            withExtendedLifetime(context) {}
-        }
-
-        /// Waits for a message.
-        ///
-        /// - Returns: false if nobody wants it any more.
-        private func readOne(_ instance: OpaquePointer) throws(KafkaError) -> Bool {
-            guard let message = unsafe rd_kafka_consumer_poll(instance, thread.pollMilliseconds) else {
-                return true
-            }
-            // Owned by this thread until it is destroyed; what is kept of it is copied.
-            defer { unsafe rd_kafka_message_destroy(message) }
-            unsafe try check(message.pointee.err)
-            return unsafe context.tell(.message(KafkaMessage(message.pointee)))
         }
 
         /// Finds the topic's partitions and begins to read them.
@@ -256,20 +249,7 @@ extension KafkaConsumer {
 
         private func check(_ error: rd_kafka_resp_err_t) throws(KafkaError) {
             guard error != RD_KAFKA_RESP_ERR_NO_ERROR else { return }
-            throw KafkaError(error, RD_KAFKA_MSG_STATUS_NOT_PERSISTED, endpoint: context.endpoint)
+            throw KafkaError(error, RD_KAFKA_MSG_STATUS_NOT_PERSISTED, endpoint: spec.id)
         }
     }
-}
-
-/// Called by librdkafka, on the consumer's thread.
-private func consumerErrorCallback(
-    _ instance: OpaquePointer?,
-    _ error: Int32,
-    _ reason: UnsafePointer<CChar>?,
-    _ context: UnsafeMutableRawPointer?
-) {
-    guard let shared = unsafe KafkaContext<KafkaConsumer.Event>.of(context),
-        let outage = unsafe KafkaError.outage(instance, error, reason, endpoint: shared.endpoint)
-    else { return }
-    shared.tell(.failed(outage))
 }

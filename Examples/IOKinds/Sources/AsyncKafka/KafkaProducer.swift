@@ -33,7 +33,7 @@ final class KafkaProducer: CallServer, @unchecked Sendable {
     let calls: Calls<KafkaProducer>
     let spec: EndpointSpec
     private let thread = KafkaThread<CallOf<KafkaProducer>>()
-    private let startThread: PollThread.Starter
+    private let startThread: KafkaClient.ThreadStarter
     private(set) var events: LoopInlet<Event>?
     private var outage: KafkaError?
     private var isStopping = false
@@ -45,7 +45,7 @@ final class KafkaProducer: CallServer, @unchecked Sendable {
         _ spec: EndpointSpec,
         limiter: InflightLimiter,
         loop: EventLoop,
-        startThread: @escaping PollThread.Starter
+        startThread: @escaping KafkaClient.ThreadStarter
     ) {
         self.spec = spec
         self.startThread = startThread
@@ -66,11 +66,12 @@ final class KafkaProducer: CallServer, @unchecked Sendable {
                 loopWillShutDown: { [weak self] in self?.loopWillShutDown() }
             )
             self.events = events
-            // After the loop's shutdown a report still gives its permit back.
-            let context = KafkaContext(endpoint: spec.id, events: events) { [self] event in
-                calls.loop.post { [self] in take(event) }
+            try run { [self] in
+                work { [self] event in
+                    // After the loop's shutdown a report still gives its permit back.
+                    if !events.send(event) { calls.loop.post { [self] in take(event) } }
+                }
             }
-            try run { [thread, spec] in KafkaProducer.work(thread, spec, context) }
             calls.addSeats(.max)
         } catch let error as KafkaError {
             calls.end(error)
@@ -84,18 +85,18 @@ final class KafkaProducer: CallServer, @unchecked Sendable {
         _ body: @escaping @Sendable () -> Void,
         over: @escaping @Sendable () -> Void = {}
     ) throws(KafkaError) {
-        let failure = startThread { [self] in
-            body()
-            calls.loop.post { [self] in
-                threadCount -= 1
-                over()
-                stopIfDone()
+        do throws(IOError) {
+            try startThread { [self] in
+                body()
+                calls.loop.post { [self] in
+                    threadCount -= 1
+                    over()
+                    stopIfDone()
+                }
             }
-        }
-        guard failure == 0 else {
+        } catch {
             let message = "the system starts no further thread"
-            let cause = IOError(errno: failure)
-            throw KafkaError(.connectFailed, .notSent, endpoint: spec.id, message, ioError: cause)
+            throw KafkaError(.connectFailed, .notSent, endpoint: spec.id, message, ioError: error)
         }
         threadCount += 1
     }
@@ -196,58 +197,54 @@ final class KafkaProducer: CallServer, @unchecked Sendable {
 // MARK: - The thread
 
 extension KafkaProducer {
-    /// What the thread does: it hands messages to librdkafka and calls the callbacks, until it is told to end; what is on its way
-    /// then is given up.
-    private static func work(
-        _ thread: KafkaThread<CallOf<KafkaProducer>>,
-        _ spec: EndpointSpec,
-        _ context: KafkaContext<Event>
-    ) {
+    /// What the thread does: it hands messages to librdkafka and takes their reports, until it is told to end.
+    ///
+    /// What is on its way then is given up. Of the producer it touches the constants alone.
+    private func work(_ tell: (Event) -> Void) {
         // A message is sent once, at once, and given up when the endpoint's time is over; 0 stands for no limit.
         let milliseconds = spec.policy.commandTimeout?.clampedMilliseconds ?? 0
-        let configuration = unsafe KafkaConfiguration(
-            type: RD_KAFKA_PRODUCER,
-            spec: spec,
-            settings: [
-                ("message.send.max.retries", "0"), ("linger.ms", "0"),
-                ("message.timeout.ms", "\(milliseconds)"),
-            ],
-            context: context,
-            prepare: { configuration in
-                unsafe rd_kafka_conf_set_dr_msg_cb(configuration, reportCallback)
-                unsafe rd_kafka_conf_set_error_cb(configuration, errorCallback)
-            }
-        )
         do throws(KafkaError) {
-            unsafe try thread.withInstance(configuration) { instance in
-                while let calls = thread.take() {
-                    for call in calls { unsafe produce(call, instance, context) }
-                    unsafe rd_kafka_poll(instance, thread.pollMilliseconds)
-                }
-                let everything = RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT
-                // Until each message has its report: a purge misses one that is just between two of librdkafka's queues. It is not
-                // waited for: one of librdkafka's threads may be looking a name up.
-                repeat {
-                    unsafe rd_kafka_purge(instance, everything | RD_KAFKA_PURGE_F_NON_BLOCKING)
-                    unsafe rd_kafka_poll(instance, 10)
-                } while unsafe rd_kafka_outq_len(instance) > 0
+            let instance = try KafkaInstance(
+                RD_KAFKA_PRODUCER,
+                spec,
+                [
+                    "message.send.max.retries": "0", "linger.ms": "0",
+                    "message.timeout.ms": "\(milliseconds)",
+                ]
+            )
+            thread.use(instance)
+            defer { thread.destroy(instance) }
+            func poll(milliseconds: Int32) {
+                let outage = unsafe instance.poll(milliseconds: milliseconds) { unsafe tell(report($0)) }
+                if let outage { tell(.outage(outage)) }
             }
+            while let calls = thread.take() {
+                for call in calls {
+                    if let failure = produce(call, instance) { tell(.reported(call, .failure(failure))) }
+                }
+                poll(milliseconds: thread.pollMilliseconds)
+            }
+            let everything = RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT
+            // Until each message has its report: a purge misses one that is just between two of librdkafka's queues. It is not
+            // waited for: one of librdkafka's threads may be looking a name up.
+            repeat {
+                unsafe rd_kafka_purge(instance.pointer, everything | RD_KAFKA_PURGE_F_NON_BLOCKING)
+                poll(milliseconds: 10)
+            } while unsafe rd_kafka_outq_len(instance.pointer) > 0
         } catch {
-            context.tell(.outage(error))
+            tell(.outage(error))
         }
         let unsent = RD_KAFKA_MSG_STATUS_NOT_PERSISTED
         for call in thread.close() {
             let error = KafkaError(RD_KAFKA_RESP_ERR__PURGE_QUEUE, unsent, endpoint: spec.id)
-            context.tell(.reported(call, .failure(error)))
+            tell(.reported(call, .failure(error)))
         }
-        withExtendedLifetime(context) {}
     }
 
-    private static func produce(
-        _ call: CallOf<KafkaProducer>,
-        _ instance: OpaquePointer,
-        _ context: KafkaContext<Event>
-    ) {
+    /// Hands a message to librdkafka.
+    ///
+    /// - Returns: why it was not accepted; nil if it was, and will be reported.
+    private func produce(_ call: CallOf<KafkaProducer>, _ instance: KafkaInstance) -> KafkaError? {
         let request = call.request
         // Released by its delivery report, which librdkafka makes for every message that it accepts.
         let reference = unsafe Unmanaged.passRetained(call)
@@ -256,7 +253,7 @@ extension KafkaProducer {
             // A key that is there and empty has an address, too. librdkafka copies key and value before it returns.
             let start = unsafe request.key == nil ? nil : bytes.baseAddress ?? UnsafePointer(bitPattern: 1)
             return unsafe ckafka_produce(
-                instance,
+                instance.pointer,
                 request.topic,
                 start,
                 key.count,
@@ -265,45 +262,25 @@ extension KafkaProducer {
                 reference.toOpaque()
             )
         }
-        guard error != RD_KAFKA_RESP_ERR_NO_ERROR else { return }
+        guard error != RD_KAFKA_RESP_ERR_NO_ERROR else { return nil }
         unsafe reference.release()
-        let failure = KafkaError(error, RD_KAFKA_MSG_STATUS_NOT_PERSISTED, endpoint: context.endpoint)
-        context.tell(.reported(call, .failure(failure.with(.notSent))))
+        return KafkaError(error, RD_KAFKA_MSG_STATUS_NOT_PERSISTED, endpoint: spec.id).with(.notSent)
     }
-}
 
-// MARK: - Called by librdkafka, on the thread that polls
-
-private func reportCallback(
-    _: OpaquePointer?,
-    _ message: UnsafePointer<rd_kafka_message_t>?,
-    _ context: UnsafeMutableRawPointer?
-) {
-    guard let message = unsafe message, let opaque = unsafe message.pointee._private,
-        let shared = unsafe KafkaContext<KafkaProducer.Event>.of(context)
-    else { return }
-    // `produce` retained it for this report.
-    let call = unsafe Unmanaged<CallOf<KafkaProducer>>.fromOpaque(opaque).takeRetainedValue()
-    let result: Result<KafkaReceipt, KafkaError>
-    // librdkafka's own, during this call; the status lies behind it in memory, so no copy of it will do.
-    let report = unsafe message.pointee
-    if unsafe report.err == RD_KAFKA_RESP_ERR_NO_ERROR {
-        result = unsafe .success(KafkaReceipt(partition: Int(report.partition), offset: Int(report.offset)))
-    } else {
-        let status = unsafe rd_kafka_message_status(message)
-        result = unsafe .failure(KafkaError(report.err, status, endpoint: shared.endpoint))
+    /// What librdkafka's report of a message says.
+    private func report(_ message: UnsafePointer<rd_kafka_message_t>) -> Event {
+        guard let reference = unsafe message.pointee._private else {
+            preconditionFailure("librdkafka lost a message's call")
+        }
+        // `produce` retained it for this report.
+        let call = unsafe Unmanaged<CallOf<KafkaProducer>>.fromOpaque(reference).takeRetainedValue()
+        let (error, partition) = unsafe (message.pointee.err, message.pointee.partition)
+        guard error == RD_KAFKA_RESP_ERR_NO_ERROR else {
+            // It lies behind the message in memory, so no copy of that will do.
+            let status = unsafe rd_kafka_message_status(message)
+            return .reported(call, .failure(KafkaError(error, status, endpoint: spec.id)))
+        }
+        let receipt = unsafe KafkaReceipt(partition: Int(partition), offset: Int(message.pointee.offset))
+        return .reported(call, .success(receipt))
     }
-    shared.tell(.reported(call, result))
-}
-
-private func errorCallback(
-    _ instance: OpaquePointer?,
-    _ error: Int32,
-    _ reason: UnsafePointer<CChar>?,
-    _ context: UnsafeMutableRawPointer?
-) {
-    guard let shared = unsafe KafkaContext<KafkaProducer.Event>.of(context),
-        let outage = unsafe KafkaError.outage(instance, error, reason, endpoint: shared.endpoint)
-    else { return }
-    shared.tell(.outage(outage))
 }

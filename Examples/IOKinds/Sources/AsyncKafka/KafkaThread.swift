@@ -1,5 +1,4 @@
 import CKafka
-import Glibc
 import IOCalls
 @_spi(Driver) import UVLoop
 
@@ -78,88 +77,19 @@ import IOCalls
         }
     }
 
-    /// Runs `body` with an instance, which it makes before and destroys afterwards.
-    func withInstance(
-        _ configuration: KafkaConfiguration,
-        _ body: (OpaquePointer) throws(KafkaError) -> Void
-    ) throws(KafkaError) {
-        let instance = unsafe try configuration.makeInstance()
-        let queue = unsafe Queue(pointer: configuration.queue(of: instance))
+    /// Begins to wait at an instance's queue; it is destroyed with ``destroy(_:)``.
+    func use(_ instance: KafkaInstance) {
+        let queue = unsafe Queue(pointer: instance.queue)
         state.withLock { $0.queue = queue }
-        defer {
-            state.withLock { state in
-                unsafe rd_kafka_queue_destroy(queue.pointer)
-                state.queue = nil
-            }
-            // It waits until its own threads are gone; a consumer is in no group that it would have to leave first.
-            unsafe rd_kafka_destroy_flags(instance, Int32(RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE))
+    }
+
+    /// Ends the instance, which blocks until its own threads are gone.
+    func destroy(_ instance: KafkaInstance) {
+        state.withLock { state in
+            unsafe rd_kafka_queue_destroy(instance.queue)
+            state.queue = nil
         }
-        unsafe try body(instance)
+        // A consumer is in no group that it would have to leave first.
+        unsafe rd_kafka_destroy_flags(instance.pointer, Int32(RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE))
     }
-}
-
-/// What librdkafka's callbacks know, on the instance's thread: whom to tell.
-final class KafkaContext<Event: Sendable>: Sendable {
-    let endpoint: String
-    private let events: LoopInlet<Event>
-    private let whenClosed: @Sendable (Event) -> Void
-
-    /// - Parameter whenClosed: told what the inlet does not take any more.
-    init(
-        endpoint: String,
-        events: LoopInlet<Event>,
-        whenClosed: @escaping @Sendable (Event) -> Void = { _ in }
-    ) {
-        self.endpoint = endpoint
-        self.events = events
-        self.whenClosed = whenClosed
-    }
-
-    /// Tells the loop; it waits while too much is on its way there.
-    ///
-    /// - Returns: false if the inlet has been closed.
-    @discardableResult
-    func tell(_ event: Event) -> Bool {
-        let isAccepted = events.send(event)
-        if !isAccepted { whenClosed(event) }
-        return isAccepted
-    }
-
-    /// The context that a callback is given.
-    static func of(_ pointer: UnsafeMutableRawPointer?) -> KafkaContext? {
-        // The instance's thread, on which callbacks are called, holds it.
-        unsafe pointer.map { unsafe Unmanaged<KafkaContext>.fromOpaque($0).takeUnretainedValue() }
-    }
-}
-
-/// A detached thread that runs one body.
-enum PollThread {
-    /// Starts a thread that runs a body.
-    ///
-    /// - Returns: the system's error number; 0 if the thread runs.
-    typealias Starter = @Sendable (_ body: @escaping @Sendable () -> Void) -> Int32
-
-    fileprivate final class Start: Sendable {
-        let body: @Sendable () -> Void
-        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-    }
-
-    /// The system's own ``Starter``.
-    @Sendable static func start(_ body: @escaping @Sendable () -> Void) -> Int32 {
-        // Retained here, released by the thread that it is handed to.
-        let start = unsafe Unmanaged.passRetained(Start(body))
-        var thread = pthread_t()
-        let failure = unsafe pthread_create(&thread, nil, kafkaThreadMain, start.toOpaque())
-        if failure == 0 { pthread_detach(thread) } else { unsafe start.release() }
-        return failure
-    }
-}
-
-private func kafkaThreadMain(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-    guard let argument = unsafe argument else { return nil }
-    // `start(_:)` retained it for this thread.
-    let start = unsafe Unmanaged<PollThread.Start>.fromOpaque(argument).takeRetainedValue()
-    unsafe ckafka_name_current_thread("kafka-poll")
-    start.body()
-    return nil
 }

@@ -9,9 +9,3 @@ static inline rd_kafka_resp_err_t ckafka_produce(rd_kafka_t *client, const char 
                              RD_KAFKA_V_KEY(key, key_count), RD_KAFKA_V_VALUE((void *)value, value_count),
                              RD_KAFKA_V_OPAQUE(opaque), RD_KAFKA_V_END);
 }
-
-#ifdef __linux__
-#include <sys/prctl.h>
-/* prctl is variadic, too. */
-static inline void ckafka_name_current_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
-#endif

@@ -174,7 +174,7 @@ import Testing
             var iterator = messages.makeAsyncIterator()
             let first = try await iterator.next()
             #expect(first != nil)
-            #expect(await eventually { await cluster.loop.run { messages.lease.consumer.isFull } })
+            #expect(await eventually { await isFull(messages.lease.consumer) })
             consumer = messages.lease.consumer
         }()
         #expect(await eventually { await cluster.loop.run { kafka.producer.threadCount } == 1 })
@@ -269,8 +269,8 @@ import Testing
         let (mayBegin, isHeld, mayGoOn) = (Gate(), Gate(), Gate())
         let (loop, count) = (cluster.loop, 1024)
         let policy = EndpointPolicy(maxInflight: count + 1, commandTimeout: nil)
-        let kafka = cluster.client(policy) { body in
-            PollThread.start {
+        let kafka = cluster.client(policy) { body throws(IOError) in
+            try KafkaClient.startThread {
                 mayBegin.waitOnThread()
                 body()
             }
@@ -299,14 +299,15 @@ import Testing
     // MARK: Threads
 
     @Test func aThreadThatCannotBeStartedIsAFailureToConnect() async throws {
-        let first = cluster.client { _ in EAGAIN }
+        let first = cluster.client { _ throws(IOError) in throw IOError(errno: EAGAIN) }
         let calls = Collected(0)
-        let second = cluster.client { body in
+        let second = cluster.client { body throws(IOError) in
             let isFirst = calls.update {
                 $0 += 1
                 return $0 == 1
             }
-            return isFirst ? PollThread.start(body) : EAGAIN
+            guard isFirst else { throw IOError(errno: EAGAIN) }
+            try KafkaClient.startThread(body)
         }
         for error in [
             await failure(of: "x", on: first), await end(of: second.consume("t", from: .beginning)),
@@ -326,8 +327,8 @@ import Testing
     @Test(arguments: [true, false])
     func theLoopDoesNotWaitForTheInstance(isShutDown: Bool) async throws {
         let mayBegin = Gate()
-        let kafka = cluster.client { body in
-            PollThread.start {
+        let kafka = cluster.client { body throws(IOError) in
+            try KafkaClient.startThread {
                 mayBegin.waitOnThread()
                 body()
             }

@@ -8,8 +8,8 @@ import Testing
 @_spi(Driver) import UVLoop
 
 /// What is delivered and what is read.
-@Suite(.serialized) struct KafkaTests {
-    private let cluster: TestCluster
+@Suite(.serialized) struct KafkaTests: KafkaSuite {
+    let cluster: TestCluster
 
     init() throws { cluster = try TestCluster() }
 
@@ -108,10 +108,9 @@ import Testing
         #expect(try await iterator.next()?.offset == 0)
         let consumer = messages.lease.consumer
         // Five more are there, and the thread waits with a sixth in its hands.
-        #expect(await eventually { await cluster.loop.run { consumer.isFull } })
-        #expect(await cluster.loop.run { consumer.isFull })
+        #expect(await eventually { await isFull(consumer) })
         for offset in 1..<50 { #expect(try await iterator.next()?.offset == offset) }
-        #expect(await cluster.loop.run { !consumer.isFull })
+        #expect(await !isFull(consumer))
         await io.close()
         // Its client is closed: the sequence is over.
         #expect(try await iterator.next() == nil)
@@ -133,7 +132,7 @@ import Testing
     @Test func addressesOfVersion6AreInBrackets() {
         for (host, broker) in [("::1", "[::1]:9092"), ("[::1]", "[::1]:9092"), ("h", "h:9092")] {
             let spec = EndpointSpec(id: "events", kind: .kafka, host: host, port: 9092)
-            #expect(KafkaConfiguration.broker(spec) == broker)
+            #expect(KafkaInstance.broker(spec) == broker)
         }
     }
 
@@ -185,14 +184,10 @@ import Testing
     }
 
     @Test func whatCannotBeSetUpIsSaidInLibrdkafkasWords() {
-        let configuration = unsafe KafkaConfiguration(
-            type: RD_KAFKA_PRODUCER,
-            spec: EndpointSpec(id: "events", kind: .kafka, host: "h", port: 1),
-            settings: [("nonsense", "1")],
-            context: cluster.loop,
-            prepare: { _ in }
-        )
-        let error = unsafe #expect(throws: KafkaError.self) { unsafe try configuration.makeInstance() }
+        let spec = EndpointSpec(id: "events", kind: .kafka, host: "h", port: 1)
+        let error = #expect(throws: KafkaError.self) {
+            try KafkaInstance(RD_KAFKA_PRODUCER, spec, ["nonsense": "1"])
+        }
         #expect(error?.code == .connectFailed)
         #expect(error?.message.contains("nonsense") == true)
     }

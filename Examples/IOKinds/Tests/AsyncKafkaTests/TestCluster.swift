@@ -24,7 +24,7 @@ struct TestCluster {
     /// A client whose threads begin when the test says so, or not at all.
     func client(
         _ policy: EndpointPolicy = .patient,
-        startThread: @escaping PollThread.Starter
+        startThread: @escaping KafkaClient.ThreadStarter
     ) -> KafkaClient {
         KafkaClient(spec(policy), limiter: InflightLimiter(policy), loop: loop, startThread: startThread)
     }
@@ -83,5 +83,10 @@ extension KafkaSuite {
                     && kafka.producer.calls.waitingCount == waiting
             }
         }
+    }
+
+    /// Whether a consumer's thread waits with a message in its hands.
+    func isFull(_ consumer: KafkaConsumer) async -> Bool {
+        await cluster.loop.run { consumer.inlet?.blockedThreads == 1 }
     }
 }
