@@ -26,8 +26,8 @@ protocol PostgresConnectionOwner: AnyObject {
     var phase = Phase.connecting
     /// Why it ended, if that was told.
     private(set) var failure: PostgresError?
-    /// Whether it broke, and its server had not said why it ends it.
-    private(set) var brokeWithoutAWord = false
+    /// Whether it broke as all connections do when their server dies.
+    private(set) var isLostWithItsServer = false
     let loop: EventLoop
     let address: PostgresAddress
     private let endpoint: String
@@ -133,7 +133,9 @@ protocol PostgresConnectionOwner: AnyObject {
         takeResults()
         // A server that says why it ends the connection says it in an answer.
         let reason = reply?.field("M")
-        brokeWithoutAWord = reason == nil
+        // When its first process dies the others end without a word, or say so where they wait for their clients; the place is
+        // named in no language but the server's own.
+        isLostWithItsServer = reason == nil || reply?.field("R") == "secure_read"
         end(.lost(reason ?? message, endpoint))
     }
 

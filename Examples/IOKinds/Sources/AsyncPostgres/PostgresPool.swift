@@ -223,8 +223,8 @@ extension PostgresPool: PostgresConnectionOwner {
         // A client ends with its last connection.
         let isLast = !members.values.contains { $0.connection.phase == .idle || $0.connection.phase == .busy }
         let isEnd = isLast && error.code != .invalidCommand
-        // When one of its processes dies, or the first of them, Postgres ends all: one after the other, and without a word.
-        if connection.brokeWithoutAWord, member.call != nil { loss = loss ?? error }
+        // When one of its processes dies, or the first of them, Postgres ends all connections, one after the other.
+        if connection.isLostWithItsServer, member.call != nil { loss = loss ?? error }
         if isEnd || loss != nil { calls.refuse(loss ?? error) }
         if let call = member.call {
             member.call = nil

@@ -248,30 +248,31 @@ package final class Calls<Server: CallServer>: @unchecked Sendable {
     ///
     /// Calling it again for the same call does nothing.
     package func finish(_ call: CallOf<Server>, _ result: CallOf<Server>.End) {
-        guard call.isRunning else { return }
-        call.isRunning = false
-        running.remove(call)
-        call.running = nil
+        guard stopsRunning(call) else { return }
         lanes[call.lane].freeSeats += 1
         resume(call, result)
         limiter.release()
         promote()
         goOnEnding()
     }
-}
 
-extension Calls {
-    /// A call that was started could not be sent, for want of what its seat stands for: the seat is lost, the permit is free, and
-    /// the call is the first of its lane again.
+    /// A call that was started could not be sent, for want of what its seat stands for: it is the first of its lane again.
+    ///
+    /// Its seat is lost, and its permit is free.
     package func putBack(_ call: CallOf<Server>) {
-        guard call.isRunning else { return }
-        call.isRunning = false
-        running.remove(call)
-        call.running = nil
+        guard stopsRunning(call) else { return }
         lanes[call.lane].waiting.prepend(call)
         backlog.change(by: call.amount)
         limiter.release()
         promote()
+    }
+
+    private func stopsRunning(_ call: Item) -> Bool {
+        guard call.isRunning else { return false }
+        call.isRunning = false
+        running.remove(call)
+        call.running = nil
+        return true
     }
 }
 

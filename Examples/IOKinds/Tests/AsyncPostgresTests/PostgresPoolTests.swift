@@ -77,7 +77,8 @@ import Testing
     }
 
     /// Two connections of a server that dies do not end at the same time: the first to be lost is enough.
-    @Test func whoHearsThatItsServerDiedGetsAnotherClientAtOnce() async throws {
+    @Test(arguments: [true, false])
+    func whoHearsThatItsServerDiedGetsAnotherClientAtOnce(isSilent: Bool) async throws {
         let (isAsked, mayEnd) = ([Gate(), Gate()], [Gate(), Gate()])
         let server = try ScriptedServer { connection in
             connection.admit()
@@ -85,7 +86,10 @@ import Testing
             if connection.index < 2 {
                 isAsked[connection.index].open()
                 mayEnd[connection.index].waitOnThread()
-                if connection.index == 0 { return }
+                if connection.index == 0 {
+                    if !isSilent { connection.refuse("57P01", by: "secure_read") }
+                    return
+                }
             }
             connection.answer(["by \(connection.index)"])
             connection.readyForMore()

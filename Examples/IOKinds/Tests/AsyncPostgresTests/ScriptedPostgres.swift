@@ -40,9 +40,9 @@ extension ServerConnection {
         write("C", Array("SELECT \(values.count)\0".utf8))
     }
 
-    /// An error with that SQLSTATE, or none.
-    func refuse(_ state: String?) {
-        write("E", Array(((state.map { "C\($0)\0" } ?? "") + "Mrefused\0\0").utf8))
+    /// An error with that SQLSTATE, or none, from that function of the server's.
+    func refuse(_ state: String?, by function: String = "none") {
+        write("E", Array(((state.map { "C\($0)\0" } ?? "") + "Mrefused\0R\(function)\0\0").utf8))
     }
 
     /// Says that it is ready for more.
