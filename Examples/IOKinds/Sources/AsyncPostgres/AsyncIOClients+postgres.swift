@@ -26,9 +26,9 @@ extension AsyncIOClients {
     ///
     /// It returns at once, with a client that is connecting at first; queries are accepted meanwhile. A client that has lost its
     /// last connection has ended, and is replaced at the next call, not before, so that each failure is seen by a caller.
-    /// So is one that has lost a query's connection without a word from its server, as when that dies: what it has accepted goes on. A
-    /// server that is shut down gives each of its connections a reason, and so does an administrator who ends one of them: until the
-    /// last has been lost, a caller who asks at once may get the same client, and a call that fails.
+    /// So is one that has lost a query's connection as all are lost when their server dies: what it has accepted goes on. A server
+    /// that is shut down in order says the same to each connection as when an administrator ends one of them: until the last has
+    /// been lost, a caller who asks at once may get the same client, and a call that fails.
     ///
     /// Its permits, and what may wait, are counted for the id in these clients: another id with the same server, or another
     /// `AsyncIOClients`, counts for itself. Of the policy `idleProbeInterval` and `isExclusive` have no meaning here.

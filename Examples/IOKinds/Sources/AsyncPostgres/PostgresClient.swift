@@ -5,8 +5,8 @@ import UVLoop
 /// A client of one Postgres server, over a few connections.
 ///
 /// Each query has a connection for itself while it runs. At most the endpoint's `maxInflight` run at a time, and never more than
-/// eight; further ones wait in turn. The client never repeats a query. It ends when its last connection breaks, or that of a query
-/// without a word from the server: every further query is then refused with the cause, and
+/// eight; further ones wait in turn. The client never repeats a query. It ends when its last connection breaks, or when that of a
+/// query breaks because its server seems to have died: every further query is then refused with the cause, and
 /// ``AsyncIO/AsyncIOClients/postgres(_:)`` makes a new client. A client that nobody holds any more is shut down.
 ///
 /// Everything here may be called from any thread. A task that runs on the client's loop is served without leaving it.
