@@ -21,6 +21,7 @@ final class KafkaConsumer: CallServer, @unchecked Sendable {
     }
 
     let calls: Calls<KafkaConsumer>
+    private let spec: EndpointSpec
     private let topic: String
     private let place: KafkaStart
     private let buffer: Int
@@ -43,7 +44,7 @@ final class KafkaConsumer: CallServer, @unchecked Sendable {
         end: KafkaError?,
         loop: EventLoop
     ) {
-        (self.topic, place, self.buffer, ending) = (topic, start, buffer, end)
+        (self.spec, self.topic, place, self.buffer, ending) = (spec, topic, start, buffer, end)
         var spec = spec
         // A message comes when it comes; one task at a time waits for it.
         (spec.policy.commandTimeout, spec.policy.maxInflight) = (nil, 1)
@@ -64,14 +65,8 @@ final class KafkaConsumer: CallServer, @unchecked Sendable {
                 arrived: { [weak self] in self?.serve() }
             )
             self.inlet = inlet
-            let body = Body(
-                thread: thread,
-                spec: client.spec,
-                topic: topic,
-                start: place,
-                tell: { inlet.send($0) }
-            )
-            try client.run(body.run) { [self] in
+            let run: @Sendable () -> Void = { [self] in work { inlet.send($0) } }
+            try client.run(run) { [self] in
                 hasThread = false
                 stopIfDone()
             }
@@ -151,105 +146,100 @@ final class KafkaConsumer: CallServer, @unchecked Sendable {
 
 extension KafkaConsumer {
     /// What the thread does: it reads every partition, waits while the sequence is full, and ends when it is told to.
-    private struct Body: Sendable {
-        let thread: KafkaThread<Never>
-        let spec: EndpointSpec
-        let topic: String
-        let start: KafkaStart
-        /// Waits for a place; false if nobody wants it any more.
-        let tell: @Sendable (Event) -> Bool
-
-        @Sendable func run() {
-            do throws(KafkaError) {
-                // librdkafka itself reads no more than 1 MiB ahead of its thread.
-                let instance = try KafkaInstance(
-                    RD_KAFKA_CONSUMER,
-                    spec,
-                    [
-                        "group.id": "async-kafka", "enable.auto.commit": "false",
-                        "queued.max.messages.kbytes": "1024", "fetch.wait.max.ms": "100",
-                        "auto.offset.reset": start == .beginning ? "earliest" : "latest",
-                    ]
-                )
-                thread.use(instance)
-                defer { thread.destroy(instance) }
-                unsafe try assign(instance.pointer)
-                var isWanted = true
-                while isWanted, !thread.isStopping {
-                    let failure = unsafe instance.poll(milliseconds: thread.pollMilliseconds) { message in
-                        isWanted = unsafe tell(.message(KafkaMessage(message.pointee)))
-                    }
-                    if let failure { throw failure }
+    ///
+    /// Of the consumer it touches the constants alone.
+    ///
+    /// - Parameter tell: waits for a place; false if nobody wants anything any more.
+    private func work(_ tell: (Event) -> Bool) {
+        do throws(KafkaError) {
+            // librdkafka itself reads no more than 1 MiB ahead of its thread.
+            let instance = try KafkaInstance(
+                RD_KAFKA_CONSUMER,
+                spec,
+                [
+                    "group.id": "async-kafka", "enable.auto.commit": "false",
+                    "queued.max.messages.kbytes": "1024", "fetch.wait.max.ms": "100",
+                    "auto.offset.reset": place == .beginning ? "earliest" : "latest",
+                ]
+            )
+            thread.use(instance)
+            defer { thread.destroy(instance) }
+            unsafe try assign(instance.pointer)
+            var isWanted = true
+            while isWanted, !thread.isStopping {
+                let failure = unsafe instance.poll(milliseconds: thread.pollMilliseconds) { message in
+                    isWanted = unsafe tell(.message(KafkaMessage(message.pointee)))
                 }
-            } catch {
-                if !thread.isStopping { _ = tell(.failed(error)) }
+                if let failure { throw failure }
             }
+        } catch {
+            if !thread.isStopping { _ = tell(.failed(error)) }
         }
+    }
 
-        /// Finds the topic's partitions and begins to read them.
-        private func assign(_ instance: OpaquePointer) throws(KafkaError) {
-            guard let handle = unsafe rd_kafka_topic_new(instance, topic, nil) else {
-                return try check(rd_kafka_last_error())
-            }
-            defer { unsafe rd_kafka_topic_destroy(handle) }
-            guard let found = unsafe try metadata(of: handle, instance) else { return }
-            // Owned by this thread from here on.
-            defer { unsafe rd_kafka_metadata_destroy(found) }
-            guard unsafe found.pointee.topic_cnt == 1 else {
-                return try check(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
-            }
-            let entry = unsafe found.pointee.topics[0]
-            unsafe try check(entry.err)
-            let list = unsafe rd_kafka_topic_partition_list_new(entry.partition_cnt)
-            defer { unsafe rd_kafka_topic_partition_list_destroy(list) }
-            for index in unsafe 0..<Int(entry.partition_cnt) {
-                let partition = unsafe rd_kafka_topic_partition_list_add(
-                    list,
-                    topic,
-                    entry.partitions[index].id
-                )
-                unsafe partition?.pointee.offset = Int64(
-                    start == .beginning ? RD_KAFKA_OFFSET_BEGINNING : RD_KAFKA_OFFSET_END
-                )
-            }
-            unsafe try check(rd_kafka_assign(instance, list))
+    /// Finds the topic's partitions and begins to read them.
+    private func assign(_ instance: OpaquePointer) throws(KafkaError) {
+        guard let handle = unsafe rd_kafka_topic_new(instance, topic, nil) else {
+            return try check(rd_kafka_last_error())
         }
+        defer { unsafe rd_kafka_topic_destroy(handle) }
+        guard let found = unsafe try metadata(of: handle, instance) else { return }
+        // Owned by this thread from here on.
+        defer { unsafe rd_kafka_metadata_destroy(found) }
+        guard unsafe found.pointee.topic_cnt == 1 else {
+            return try check(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+        }
+        let entry = unsafe found.pointee.topics[0]
+        unsafe try check(entry.err)
+        let list = unsafe rd_kafka_topic_partition_list_new(entry.partition_cnt)
+        defer { unsafe rd_kafka_topic_partition_list_destroy(list) }
+        for index in unsafe 0..<Int(entry.partition_cnt) {
+            let partition = unsafe rd_kafka_topic_partition_list_add(
+                list,
+                topic,
+                entry.partitions[index].id
+            )
+            unsafe partition?.pointee.offset = Int64(
+                place == .beginning ? RD_KAFKA_OFFSET_BEGINNING : RD_KAFKA_OFFSET_END
+            )
+        }
+        unsafe try check(rd_kafka_assign(instance, list))
+    }
 
-        /// Asks the cluster for the topic's partitions, and blocks until it answers.
-        ///
-        /// Nothing ends that wait from outside: it asks again and again, each time with more patience, and looks between whether
-        /// the thread is to end.
-        ///
-        /// - Returns: the answer; nil if the thread is to end.
-        private func metadata(
-            of handle: OpaquePointer,
-            _ instance: OpaquePointer
-        ) throws(KafkaError) -> UnsafePointer<rd_kafka_metadata>? {
-            let deadline = LoopClock.instant(after: spec.policy.connectTimeout)
-            var patience: UInt64 = 100
-            while !thread.isStopping {
-                let now = LoopClock.now
-                let left = deadline > now ? (deadline - now + 999_999) / 1_000_000 : 0
-                var found: UnsafePointer<rd_kafka_metadata>?
-                let wait = Int32(clamping: min(patience, left))
-                let error = unsafe rd_kafka_metadata(instance, 0, handle, &found, wait)
-                switch error {
-                // No broker was to be had in that time, or none has answered.
-                case RD_KAFKA_RESP_ERR__TRANSPORT, RD_KAFKA_RESP_ERR__TIMED_OUT:
-                    if left <= patience { try check(RD_KAFKA_RESP_ERR__TIMED_OUT) }
-                    // No more at a time: the thread may be told to end meanwhile.
-                    patience = min(patience * 2, 2000)
-                default:
-                    try check(error)
-                    return unsafe found
-                }
+    /// Asks the cluster for the topic's partitions, and blocks until it answers.
+    ///
+    /// Nothing ends that wait from outside: it asks again and again, each time with more patience, and looks between whether
+    /// the thread is to end.
+    ///
+    /// - Returns: the answer; nil if the thread is to end.
+    private func metadata(
+        of handle: OpaquePointer,
+        _ instance: OpaquePointer
+    ) throws(KafkaError) -> UnsafePointer<rd_kafka_metadata>? {
+        let deadline = LoopClock.instant(after: spec.policy.connectTimeout)
+        var patience: UInt64 = 100
+        while !thread.isStopping {
+            let now = LoopClock.now
+            let left = deadline > now ? (deadline - now + 999_999) / 1_000_000 : 0
+            var found: UnsafePointer<rd_kafka_metadata>?
+            let wait = Int32(clamping: min(patience, left))
+            let error = unsafe rd_kafka_metadata(instance, 0, handle, &found, wait)
+            switch error {
+            // No broker was to be had in that time, or none has answered.
+            case RD_KAFKA_RESP_ERR__TRANSPORT, RD_KAFKA_RESP_ERR__TIMED_OUT:
+                if left <= patience { try check(RD_KAFKA_RESP_ERR__TIMED_OUT) }
+                // No more at a time: the thread may be told to end meanwhile.
+                patience = min(patience * 2, 2000)
+            default:
+                try check(error)
+                return unsafe found
             }
-            return nil
         }
+        return nil
+    }
 
-        private func check(_ error: rd_kafka_resp_err_t) throws(KafkaError) {
-            guard error != RD_KAFKA_RESP_ERR_NO_ERROR else { return }
-            throw KafkaError(error, RD_KAFKA_MSG_STATUS_NOT_PERSISTED, endpoint: spec.id)
-        }
+    private func check(_ error: rd_kafka_resp_err_t) throws(KafkaError) {
+        guard error != RD_KAFKA_RESP_ERR_NO_ERROR else { return }
+        throw KafkaError(error, RD_KAFKA_MSG_STATUS_NOT_PERSISTED, endpoint: spec.id)
     }
 }
