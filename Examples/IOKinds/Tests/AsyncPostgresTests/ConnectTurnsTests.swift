@@ -36,11 +36,18 @@ import Testing
     /// Four connections that prove their passwords, of one server or of as many.
     @Test(arguments: [1, 4])
     func connectingLeavesThreadsOfThePoolFree(servers: Int) async throws {
-        let (challenged, proved) = (Collected(0), Collected(0))
+        let (waiting, challenged, proved) = (Collected(0), Collected(0), Collected(0))
+        let areTwo = Gate()
         let servers = try (0..<servers).map { _ in
             try ScriptedServer { connection in
-                // That many rounds take more than half a second.
-                connection.challenge(rounds: 1_000_000) { challenged.update { $0 += 1 } }
+                // That many rounds take more than half a second, and none begins before two may.
+                connection.challenge(rounds: 1_000_000) {
+                    waiting.update { $0 += 1 }
+                    if waiting.value >= 2 { areTwo.open() }
+                    areTwo.waitOnThread()
+                } _: {
+                    challenged.update { $0 += 1 }
+                }
                 proved.update { $0 += 1 }
             }
         }

@@ -19,12 +19,16 @@ extension ServerConnection {
 
     /// Reads who connects, and has the client prove its password with so many rounds; returns when the proof has come.
     ///
-    /// - Parameter challenged: called when the challenge is on its way.
-    func challenge(rounds: Int, _ challenged: () -> Void) {
+    /// - Parameters:
+    ///   - rounds: how many there are.
+    ///   - ready: called when the client waits for the challenge.
+    ///   - challenged: called when the challenge is on its way.
+    func challenge(rounds: Int, ready: () -> Void = {}, _ challenged: () -> Void) {
         _ = readSome()
         write("R", bigEndian(10) + Array("SCRAM-SHA-256\0\0".utf8))
         let first = String(decoding: readSome() ?? [], as: UTF8.self)
         guard let nonce = first.split(separator: "r=").last else { return }
+        ready()
         write("R", bigEndian(11) + Array("r=\(nonce)+,s=c2FsdA==,i=\(rounds)".utf8))
         challenged()
         _ = readSome()
