@@ -312,6 +312,12 @@ import Synchronization
     /// For how long the coarse clock is taken to stand still at most: a tick may come late, by half of its step.
     static let mostUnseen = LoopClock.coarseStep * 3 / 2
 
+    /// After how many milliseconds the next poll would end by itself; nil for never.
+    package var pollTimeOut: Int? {
+        let milliseconds = unsafe Int(uv_backend_timeout(uvLoop))
+        return milliseconds < 0 ? nil : milliseconds
+    }
+
     /// Brings `now` up to date, for a time that has to be counted from this moment.
     func updateNow() {
         if phase != .closed { unsafe uv_update_time(uvLoop) }

@@ -61,4 +61,25 @@ import Testing
         #expect(written.prefix(64) == ArraySlice(repeating: hasPieces ? 128 : 64, count: 64))
         #expect(written.dropFirst(64) == ArraySlice(repeating: 128, count: 64))
     }
+
+    /// A poll that ends after a time costs the kernel a timer, at each command of a task that sends one after the other.
+    @Test func aConnectionAtWorkGivesPollsNoTimeOut() async throws {
+        let mayAnswer = Gate()
+        let server = try ScriptedServer { connection in
+            _ = connection.readCommand()
+            mayAnswer.waitOnThread()
+            connection.write("+PONG\r\n")
+            _ = connection.readSome()
+        }
+        let policy = EndpointPolicy(connectTimeout: .seconds(3600), commandTimeout: .seconds(3600))
+        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop, policy: policy)
+        async let reply = redis.send("PING")
+        while await loop.run({ redis.connection.machine.value.inflight == 0 }) {}
+        let timeOut = await loop.run { redis.connection.core.driver.pollTimeOut }
+        #expect(timeOut == nil)
+        mayAnswer.open()
+        #expect(try await reply == .simpleString("PONG"))
+        await redis.close()
+        server.stop()
+    }
 }

@@ -1,4 +1,3 @@
-import CUV
 import TestSupport
 import Testing
 
@@ -38,13 +37,6 @@ import Testing
     ) async -> Result {
         await loop.run { [core = loop.core] in
             body(hasKernelTimer ? core.driver.ticks : LoopTicks(on: core.driver, makeTimer: { -1 }))
-        }
-    }
-
-    /// How long the loop would wait in its poll, in milliseconds; -1 is for ever.
-    private var pollsTimeOut: Int {
-        get async {
-            await loop.run { [core = loop.core] in unsafe Int(uv_backend_timeout(core.driver.uvLoop)) }
         }
     }
 
@@ -95,7 +87,8 @@ import Testing
             ticks.join(member)
             return member
         }
-        #expect(await pollsTimeOut == -1)
+        let timeOut = await loop.run { [core = loop.core] in core.driver.pollTimeOut }
+        #expect(timeOut == nil)
         await withTicks { $0.leave(member) }
         await loop.shutdown()
     }
