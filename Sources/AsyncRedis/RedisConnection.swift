@@ -154,14 +154,15 @@ final class RedisConnection: @unchecked Sendable {
         }
     }
 
-    /// After how many commands a turn writes although it goes on; `Int.max` is never.
+    /// How many commands a turn writes at once although it goes on, of those that answers to so many may bring; nil if all
+    /// of them are written at its end.
     ///
     /// What goes in one piece comes back in one piece: the server waits for this side, and then this side for the server. In
-    /// quarters both work at a time. A write for fewer than a dozen commands costs more than it gains, and where there is one
-    /// processor, nobody works meanwhile (`docs/PERFORMANCE.md`).
-    static func commandsPerWrite(inflight: Int) -> Int {
+    /// quarters both work at a time. A write for fewer than a dozen commands costs more than it gains, and so does every
+    /// further one where one processor serves both sides (`docs/PERFORMANCE.md`).
+    static func quarter(ofInflight inflight: Int) -> Int? {
         let quarter = inflight / 4
-        return quarter >= 12 && EventLoop.hasSeveralProcessors ? quarter : .max
+        return quarter >= 12 && EventLoop.hasSeveralProcessors ? quarter : nil
     }
 
     // MARK: Replies
@@ -177,8 +178,9 @@ final class RedisConnection: @unchecked Sendable {
 extension RedisConnection: ByteStreamDelegate {
     func streamReceived(_ buffer: ReadBuffer, _ bytes: Range<Int>) -> Int {
         machine.value.bytesRead(core.now)
-        // As many as there are before these replies: tasks that go on send as many again.
-        writer.sendsPerWrite = Self.commandsPerWrite(inflight: machine.value.inflight)
+        // The tasks that these replies let go on send as many commands again.
+        let quarter = Self.quarter(ofInflight: machine.value.inflight)
+        if let quarter { writer.write(inPiecesOf: quarter, atMost: 4) }
         var start = bytes.lowerBound
         do throws(RESPProtocolError) {
             while !machine.value.isOver {

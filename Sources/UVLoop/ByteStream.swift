@@ -42,7 +42,7 @@ package protocol ByteStreamDelegate: AnyObject {
 
     private let reading = LoopBound(Reading())
     private var writer: StreamWriter?
-    private var writeFailure: IOError?
+    private var writeFailure: (cause: IOError, turn: UInt64)?
 
     private init(on driver: LoopDriver, _ target: Target, size: Int) throws(IOError) {
         guard driver.isOpen else { throw .loopShutDown }
@@ -264,16 +264,20 @@ package protocol ByteStreamDelegate: AnyObject {
         unsafe RoomWatch(on: driver, handle.as(uv_handle_t.self), hasRoom: hasRoom)
     }
 
-    /// Ends the stream for a failed write in the next turn: what the peer said before it went away is read first.
+    /// Ends the stream for a failed write once what the peer said before it went away has been read.
     func endLater(_ failure: IOError, _ writer: StreamWriter) {
-        writeFailure = failure
+        writeFailure = (failure, driver.turnNumber.value)
         writer.awaitTurnsEnd()
     }
 
-    /// Ends the stream if a write failed in the last turn.
-    func endsForFailedWrite() -> Bool {
+    /// Whether a write has failed: nothing more is written, and the stream ends when there is nothing left to read.
+    func hasFailedToWrite(_ writer: StreamWriter) -> Bool {
         guard let writeFailure else { return false }
-        end(writeFailure)
+        if writeFailure.turn == driver.turnNumber.value || hasInput {
+            writer.awaitTurnsEnd()
+        } else {
+            end(writeFailure.cause)
+        }
         return true
     }
 

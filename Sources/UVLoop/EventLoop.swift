@@ -20,7 +20,7 @@ public final class EventLoop: Sendable {
     /// The name its thread carries, cut to the 15 bytes that Linux keeps.
     public let name: String
 
-    /// Whether this process may run on more than one processor.
+    /// Whether the process, or more precisely the thread that asks first, may run on more than one processor.
     package static let hasSeveralProcessors = uv_available_parallelism() > 1
 
     package let core: LoopCore

@@ -3,7 +3,7 @@ import Synchronization
 
 /// The part of an event loop that only its own thread touches: the `uv_loop_t`, the work to run, and what lives on it.
 ///
-/// One turn is: run the work that is ready, write what it produced, in one piece or in a few, poll. It happens in a prepare callback, so that
+/// One turn is: run the work that is ready, write what it produced, poll. It happens in a prepare callback, so that
 /// work made by timers in the same turn is run before the loop sleeps.
 @safe package final class LoopDriver {
     /// How many pieces of work run before the loop looks at its sockets again, however many more are ready.
@@ -26,7 +26,7 @@ import Synchronization
         var needsFlush: [any LoopFlushable] = []
         /// What is being flushed: an array of its own whose memory is used again, as every turn flushes.
         var flushing: [any LoopFlushable] = []
-        /// Who has gathered enough for a write before the turn is over.
+        /// Who has gathered a piece, which is written before the turn is over.
         var haveEnough: [any LoopFlushable] = []
 
         mutating func beginFlush() { swap(&needsFlush, &flushing) }
@@ -165,8 +165,6 @@ import Synchronization
         turnBegan.value = (LoopClock.coarse, LoopClock.now)
         turnNumber.value &+= 1
         mailbox.take(into: &agenda.value.work)
-        // Of callbacks of the poll before.
-        flushThoseWithEnough()
         runWork(atMost: Self.maxWorkPerTurn)
         flush()
         // With work or mail left the poll looks at the sockets and returns at once.
@@ -188,6 +186,8 @@ import Synchronization
     }
 
     private func runWork(atMost limit: Int) {
+        // Of callbacks of the poll before.
+        flushThoseWithEnough()
         var left = limit
         while agenda.value.nextWork < agenda.value.work.count, left > 0 {
             let next = agenda.value.nextWork
@@ -236,7 +236,7 @@ import Synchronization
         agenda.value.needsFlush.append(flushable)
     }
 
-    /// Has `flushable` asked to write as soon as the work that runs now, or the callback, is over; the turn goes on.
+    /// Has `flushable` asked to write as soon as the work that runs now is over, or if this is a callback, before the next work.
     func flushAfterThisWork(_ flushable: any LoopFlushable) {
         agenda.value.haveEnough.append(flushable)
     }
@@ -279,7 +279,7 @@ import Synchronization
     }
 
     /// How many handles and requests are open here, the loop's own left out.
-    package var residentCount: Int { residents.count }
+    package var residentCount: Int { residents.count - ticks.residentCount }
 
     func moveOut(_ resident: any LoopResident) {
         residents[ObjectIdentifier(resident)] = nil

@@ -29,6 +29,8 @@ package final class LoopTicks {
     private var source: Source?
     /// Whether ticks come.
     private(set) var areRunning = false
+    /// How many of the loop's residents are the ticks' own.
+    var residentCount: Int { source == nil ? 0 : 1 }
 
     /// - Parameter makeTimer: makes a `timerfd`, or returns something negative.
     init(on driver: LoopDriver, makeTimer: @escaping () -> Int32 = LoopTicks.makeKernelTimer) {

@@ -2,16 +2,17 @@ import CUV
 
 /// The output of a stream.
 ///
-/// It gathers what is sent during a turn of the loop, and hands it to the kernel at its end in one system call, or in several
-/// if its user says after how many sends. What the kernel does not take stays here, where it can be taken back, and follows
-/// when the socket has room: libuv is never given bytes that it would keep. It belongs to its loop's thread.
+/// It gathers what is sent during a turn of the loop, and hands it to the kernel at its end in one system call, or in a few
+/// pieces if its user says so. What the kernel does not take stays here, where it can be taken back, and follows when the
+/// socket has room: libuv is never given bytes that it would keep. It belongs to its loop's thread.
 @_spi(Driver) public final class StreamWriter: LoopFlushable {
     /// What changes with each command.
     @usableFromInline
     struct State {
         /// How many bytes the kernel has taken.
         @usableFromInline var handedOver: UInt64 = 0
-        /// How many sends it takes until there is more to do for one than to gather it; 0 if there is for the next one.
+        /// How many sends it takes until there is more to do for one than to gather it: 0 before a turn's first, which has the
+        /// others awaited, `Int.max` while everything is awaited already.
         @usableFromInline var sendsLeft = Int.max
     }
 
@@ -25,13 +26,20 @@ import CUV
     /// Whether the end of the turn is awaited.
     private var isListed = false
 
-    /// After how many sends they are written although the turn goes on, so that the peer has something to do meanwhile.
-    package var sendsPerWrite = Int.max
+    /// The pieces that a turn's sends are written in, and the turn in which that was said.
+    private var pieces = (sends: Int.max, left: 0, said: UInt64(0))
 
     /// Makes a writer without a stream: what is sent waits for one.
     package init(on driver: LoopDriver) {
         self.driver = driver
         buffer = OutputQueue(pool: driver.writeBuffers)
+    }
+
+    /// Has the sends of this turn, or of the next if this is a callback, written in pieces, so that the peer has something to do
+    /// while the turn goes on: after every so many sends, but for what comes after the last piece, which waits for the turn's
+    /// end.
+    package func write(inPiecesOf sends: Int, atMost count: Int) {
+        pieces = (sends, count, driver.turnNumber.value)
     }
 
     /// How many bytes have ever been sent, less those that were taken back.
@@ -53,7 +61,7 @@ import CUV
     /// These are of a batch that was gathered elsewhere, and do not count as sends.
     package func send(from source: WriteBuffer, _ range: Range<Int>) {
         buffer.append(from: source, range)
-        if state.value.sendsLeft == 0 { beginGathering() }
+        if state.value.sendsLeft == 0, !isListed { awaitTurnsEnd() }
     }
 
     /// Gathers the first bytes of `source`, which lets them go, for the end of this turn.
@@ -69,22 +77,29 @@ import CUV
         if state.value.sendsLeft == 0 { sendsRanOut() }
     }
 
-    /// The first of a turn's sends has the others awaited, and the last of those that are written at once has them written.
+    /// The first of a turn's sends has the others awaited, and the last of a piece has them written.
     @usableFromInline
     func sendsRanOut() {
-        if !isListed { return beginGathering() }
+        guard isListed else {
+            awaitTurnsEnd()
+            // This one is of the piece.
+            if state.value.sendsLeft < .max { state.value.sendsLeft -= 1 }
+            return
+        }
         state.value.sendsLeft = .max
+        pieces.left -= 1
         driver.flushAfterThisWork(self)
     }
 
-    private func beginGathering() {
-        awaitTurnsEnd()
-        state.value.sendsLeft = sendsPerWrite - 1
+    /// How many sends are the next piece.
+    private var sendsOfNextPiece: Int {
+        pieces.left > 0 && driver.turnNumber.value &- pieces.said <= 1 ? pieces.sends : .max
     }
 
     func awaitTurnsEnd() {
         guard !isListed else { return }
         isListed = true
+        if state.value.sendsLeft == 0 { state.value.sendsLeft = sendsOfNextPiece }
         driver.flushBeforePolling(self)
     }
 
@@ -131,7 +146,7 @@ import CUV
     package func flush() {
         guard let stream else { return }
         if !isFull { gatherAnew() }
-        if stream.endsForFailedWrite() { return }
+        if stream.hasFailedToWrite(self) { return }
         // What lies in the socket already cannot be the answer to what is not written yet: it is read first.
         if !buffer.isEmpty, stream.delegate?.expectsNoInput == true, stream.mayHaveInput, stream.hasInput {
             return awaitTurnsEnd()
@@ -162,7 +177,7 @@ import CUV
         }
     }
 
-    private func gatherAnew() { state.value.sendsLeft = isListed ? sendsPerWrite : 0 }
+    private func gatherAnew() { state.value.sendsLeft = isListed ? sendsOfNextPiece : 0 }
 
     private func tookAll() {
         buffer.giveMemoryBack()

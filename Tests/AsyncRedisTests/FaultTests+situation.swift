@@ -22,7 +22,7 @@ extension FaultTests {
         let io = AsyncIOClients(loop: loop, endpoints: try EndpointRegistry([spec]))
         let redis = try io.redis("never")
         await loop.run {
-            async let first = situation { _ = try await redis.send("PING", timeout: .milliseconds(40)) }
+            async let first = situation { _ = try await redis.send("PING", timeout: .milliseconds(80)) }
             await Task.yield()
             let second = await situation { _ = try await redis.send("PING", timeout: .milliseconds(40)) }
             #expect(await first?.commandsAhead == 0)

@@ -12,7 +12,7 @@ import Testing
     @Test(arguments: [0, 1, 10, 47, 48, 100, 1000])
     func aQuarterIsWrittenAtOnceIfItIsWorthAWrite(inflight: Int) {
         let isWorthIt = inflight >= 48 && EventLoop.hasSeveralProcessors
-        #expect(RedisConnection.commandsPerWrite(inflight: inflight) == (isWorthIt ? inflight / 4 : .max))
+        #expect(RedisConnection.quarter(ofInflight: inflight) == (isWorthIt ? inflight / 4 : nil))
     }
 
     /// Has tasks on the loop send 128 commands to a server that answers 64 at once.
@@ -49,14 +49,14 @@ import Testing
 
     /// Each of 64 tasks sends a second command when it has its first reply, all in one turn.
     @Test func theServerHasWorkWhileTheTurnGoesOn() async throws {
-        let perWrite = RedisConnection.commandsPerWrite(inflight: 64)
+        let perWrite = RedisConnection.quarter(ofInflight: 64) ?? .max
         let expected = (0..<64).map { 64 + $0 / perWrite * perWrite }
         #expect(try await written(tasks: 64) == expected)
     }
 
     /// Of 128 commands 64 wait for a permit; the replies to the first 64 give them theirs.
     @Test func whatAPermitHadWaitForIsWrittenBeforeTheTasksGoOn() async throws {
-        let hasPieces = RedisConnection.commandsPerWrite(inflight: 64) < 64
+        let hasPieces = RedisConnection.quarter(ofInflight: 64) != nil
         let written = try await written(tasks: 128)
         #expect(written.prefix(64) == ArraySlice(repeating: hasPieces ? 128 : 64, count: 64))
         #expect(written.dropFirst(64) == ArraySlice(repeating: 128, count: 64))

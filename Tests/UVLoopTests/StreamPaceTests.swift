@@ -1,3 +1,4 @@
+import Glibc
 import TestSupport
 import Testing
 
@@ -15,7 +16,8 @@ import Testing
         loop.post { [core = loop.core] in
             let target = StreamTarget.tcp(host: "127.0.0.1", port: UInt16(server.port))
             StreamConnector(on: core.driver, to: target, deadline: .max) { result in
-                if let stream = try? result.get() { body(stream) }
+                guard case .success(let stream) = result else { preconditionFailure("no connection") }
+                body(stream)
             }
             .start()
         }
@@ -76,44 +78,100 @@ import Testing
         await loop.shutdown()
     }
 
-    @Test(arguments: [3, Int.max])
-    func aTurnWritesInPiecesIfTheUserSaysSo(sendsPerWrite: Int) async throws {
+    /// Sends a byte in each of twelve pieces of work of one turn.
+    ///
+    /// - Parameter done: told how many bytes had been written before each, and when the turn was over.
+    private static func sendTwelve(
+        _ writer: OnLoop<StreamWriter>,
+        on core: LoopCore,
+        _ done: @escaping @Sendable ([UInt64]) -> Void
+    ) {
+        let written = OnLoop<[UInt64]>([])
+        for number in 0..<12 {
+            core.post {
+                written.value.append(writer.value.bytesHandedOver)
+                writer.value.send(1) { output in output.append(UInt8(number)) }
+            }
+        }
+        core.post { core.post { done(written.value + [writer.value.bytesHandedOver]) } }
+    }
+
+    @Test(arguments: [true, false])
+    func aTurnWritesInPiecesIfTheUserSaysSo(isSaid: Bool) async throws {
         let server = try ScriptedServer { connection in while connection.readSome() != nil {} }
-        let written = Collected<[UInt64]>([])
-        let turns = Collected<Set<UInt64>>([])
+        let written = Collected<[[UInt64]]>([])
         let isOver = Gate()
         withStream(to: server) { [core = loop.core] stream in
-            let writer = core.makeWriter()
-            stream.write(from: writer)
-            writer.sendsPerWrite = sendsPerWrite
-            let held = OnLoop((writer: writer, stream: stream))
+            let writer = OnLoop(core.makeWriter())
+            stream.write(from: writer.value)
+            let held = OnLoop(stream)
             // In a turn of its own, the writer's first being over, in which it has a stream.
             core.post {
-                for number in 0..<8 {
-                    core.post {
-                        let (turn, handedOver) = (
-                            core.driver.turnNumber.value, held.value.writer.bytesHandedOver
-                        )
-                        written.update { $0.append(handedOver) }
-                        turns.update { _ = $0.insert(turn) }
-                        held.value.writer.send(1) { output in output.append(UInt8(number)) }
-                    }
-                }
-                core.post {
-                    core.post {
-                        let handedOver = held.value.writer.bytesHandedOver
-                        written.update { $0.append(handedOver) }
-                        held.value.stream.close()
+                if isSaid { writer.value.write(inPiecesOf: 3, atMost: 2) }
+                Self.sendTwelve(writer, on: core) { first in
+                    // It is said for one turn only.
+                    Self.sendTwelve(writer, on: core) { second in
+                        written.update { $0 = [first, second] }
+                        held.value.close()
                         isOver.open()
                     }
                 }
             }
         }
         await isOver.wait()
-        #expect(turns.value.count == 1)
-        let expected: [UInt64] =
-            sendsPerWrite == 3 ? [0, 0, 0, 3, 3, 3, 6, 6, 8] : [0, 0, 0, 0, 0, 0, 0, 0, 8]
-        #expect(written.value == expected)
+        let pieces: [UInt64] =
+            isSaid ? [0, 0, 0, 3, 3, 3, 6, 6, 6, 6, 6, 6, 12] : Array(repeating: 0, count: 12) + [12]
+        #expect(written.value == [pieces, Array(repeating: 12, count: 12) + [24]])
+        server.stop()
+        await loop.shutdown()
+    }
+
+    /// The peer answers and goes away while the turn goes on: pieces that cannot be written any more are no reason to lose what
+    /// it said, whether or not one read takes all of it.
+    @Test(arguments: [10, 100_000])
+    func whatThePeerSaidIsReadAlthoughItCannotBeWrittenTo(byteCount: Int) async throws {
+        let (mayAnswer, isGone) = (Gate(), Gate())
+        let server = try ScriptedServer { connection in
+            mayAnswer.waitOnThread()
+            connection.write([UInt8](repeating: 1, count: byteCount))
+            connection.reset()
+            isGone.open()
+        }
+        let listener = Collected<Listener?>(nil)
+        let unread = Collected<Int>(0)
+        let hasBegun = Gate()
+        withStream(to: server) { [core = loop.core] stream in
+            let own = Listener(core.driver)
+            listener.update { $0 = own }
+            stream.delegate = own
+            // Room for all of it, beside what the kernel counts for itself.
+            var size = Int32(4 * byteCount)
+            let length = socklen_t(MemoryLayout.size(ofValue: size))
+            _ = unsafe setsockopt(stream.descriptor ?? -1, SOL_SOCKET, SO_RCVBUF, &size, length)
+            try? stream.startReading()
+            let writer = OnLoop(core.makeWriter())
+            stream.write(from: writer.value)
+            let descriptor = stream.descriptor ?? -1
+            core.post {
+                writer.value.write(inPiecesOf: 2, atMost: 4)
+                core.post {
+                    mayAnswer.open()
+                    isGone.waitOnThread()
+                    var count: Int32 = 0
+                    _ = unsafe ioctl(descriptor, UInt(FIONREAD), &count)
+                    unread.update { [count] in $0 = Int(count) }
+                }
+                for number in 0..<12 {
+                    core.post { writer.value.send(1) { output in output.append(UInt8(number)) } }
+                }
+                core.post { hasBegun.open() }
+            }
+        }
+        await hasBegun.wait()
+        await listener.value?.ended.wait()
+        let read = listener.value?.reads.value.reduce(0) { $0 + $1.byteCount }
+        #expect(unread.value > byteCount / 2)
+        #expect(read == unread.value)
         server.stop()
         await loop.shutdown()
     }
