@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 #
 # Measures this client against hiredis (its async API on libuv), both against a throw-away Redis on loopback.
-# The two programs run in turn, A B A B …; the table on stdout holds the medians of the ratios of each pair.
+# The programs run in turn, A B A B …; the tables on stdout hold the medians of the ratios of each pair. For hget on the loop a third
+# one runs along, which does nothing but the system calls.
 #
 #   scripts/bench.sh [--pairs N] [--scenario NAME] [--quick]
 #
@@ -96,7 +97,7 @@ build() {
         fail "bench-reader does not build: see the compiler's words above."
 
     bench_floor=$c_build/bench-floor
-    cc -std=gnu11 -O3 -o "$bench_floor" "$benchmarks/floor/bench-floor.c" ||
+    cc -std=gnu11 -O3 -Wall -Wextra -Werror -o "$bench_floor" "$benchmarks/floor/bench-floor.c" ||
         fail "bench-floor does not build: see the compiler's words above."
 
     say "building bench-client and bench-decoder"

@@ -73,7 +73,10 @@ static void run_round(int descriptor, int epoll, const char *commands, long lane
     size_t length = (size_t)lanes * strlen(COMMAND), left = (size_t)lanes * strlen(REPLY);
     if (write(descriptor, commands, length) != (ssize_t)length) die("the commands do not go out in one write");
     while (left > 0) {
-        if (epoll_wait(epoll, &event, 1, -1) < 0) die("epoll_wait: %s", strerror(errno));
+        if (epoll_wait(epoll, &event, 1, -1) < 0) {
+            if (errno == EINTR) continue;
+            die("epoll_wait: %s", strerror(errno));
+        }
         ssize_t count = read(descriptor, buffer, sizeof buffer);
         if (count <= 0 || (size_t)count > left) die("the replies are not those expected");
         left -= (size_t)count;
@@ -96,7 +99,7 @@ int main(int count, char **words) {
     }
     int descriptor = connect_to(strtol(colon + 1, NULL, 10)), epoll = epoll_create1(0);
     struct epoll_event event = {.events = EPOLLIN};
-    epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event);
+    if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) < 0) die("epoll: %s", strerror(errno));
 
     long rounds = requests / lanes;
     char *commands = malloc((size_t)lanes * strlen(COMMAND) + 1);

@@ -49,14 +49,14 @@ import CUV
     /// How many of them the kernel has taken.
     @inlinable public var bytesHandedOver: UInt64 { state.value.handedOver }
 
-    /// Gathers the `byteCount` bytes that `fill` writes for the end of this turn.
+    /// Gathers the `byteCount` bytes that `fill` writes.
     @inlinable
     public func send(_ byteCount: Int, _ fill: (inout OutputSpan<UInt8>) -> Void) {
         buffer.append(byteCount, fill)
         countSend()
     }
 
-    /// Gathers bytes of `source` for the end of this turn.
+    /// Gathers bytes of `source`.
     ///
     /// These are of a batch that was gathered elsewhere, and do not count as sends.
     package func send(from source: WriteBuffer, _ range: Range<Int>) {
@@ -64,7 +64,7 @@ import CUV
         if state.value.sendsLeft == 0, !isListed { awaitTurnsEnd() }
     }
 
-    /// Gathers the first bytes of `source`, which lets them go, for the end of this turn.
+    /// Gathers the first bytes of `source`, which lets them go.
     package func send(first byteCount: Int, of source: OutputQueue) {
         source.move(first: byteCount, to: buffer)
         countSend()
