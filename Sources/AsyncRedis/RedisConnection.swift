@@ -154,8 +154,8 @@ final class RedisConnection: @unchecked Sendable {
         }
     }
 
-    /// How many commands a turn writes at once although it goes on, of those that answers to so many may bring; nil if all
-    /// of them are written at its end.
+    /// How many commands are written at once while a turn goes on that began with so many on the wire; nil if all wait for its
+    /// end.
     ///
     /// What goes in one piece comes back in one piece: the server waits for this side, and then this side for the server. In
     /// quarters both work at a time. A write for fewer than a dozen commands costs more than it gains, and so does every
