@@ -19,6 +19,8 @@ package final class LoopTicks {
     private unowned let driver: LoopDriver
     private let makeTimer: () -> Int32
     private var members: [ObjectIdentifier: any LoopTicked] = [:]
+    /// Who is told of a tick: an array whose memory is used again.
+    private var told: [any LoopTicked] = []
 
     private enum Source {
         /// A timer of the kernel's, and who watches it.
@@ -60,7 +62,10 @@ package final class LoopTicks {
 
     private func ticked() {
         guard !members.isEmpty else { return run(false) }
-        for (id, member) in members where members[id] != nil { member.loopTicked() }
+        told.append(contentsOf: members.values)
+        // One that left meanwhile is not told.
+        for member in told where members[ObjectIdentifier(member)] != nil { member.loopTicked() }
+        told.removeAll(keepingCapacity: true)
     }
 
     // MARK: The timer
