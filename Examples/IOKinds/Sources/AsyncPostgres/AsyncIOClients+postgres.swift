@@ -16,8 +16,9 @@ extension EndpointKind {
     /// environment variables and its password file, as every program that uses it.
     ///
     /// Nothing is encrypted, not even a password that the server wants in the clear. To cancel queries a client opens one connection
-    /// more, which the server is to have left. The `livenessTimeout` does not end a query that takes long: it is the kernel's limit for a silent peer, and how long an
-    /// abandoned query may hold its connection, 30 seconds if it is nil.
+    /// more, and keeps it. The server is to have it left: where it has not, an abandoned query runs to its end, and holds its
+    /// connection and its permit for the `livenessTimeout`, 30 seconds if it is nil. That one does not end a query that takes long;
+    /// besides, it is the kernel's limit for a silent peer.
     public static let postgres = EndpointKind("postgres")
 }
 

@@ -148,8 +148,20 @@ final class PostgresPool: CallServer, @unchecked Sendable {
         member.nextCancel = .max
         member.failedCancels = 0
         member.deadline = .max
-        idle.append(member)
+        becameFree(member)
         calls.finish(call, result)
+    }
+
+    /// A connection is free: a call that waits for one that is still being made has it, and that one is the next call's.
+    private func becameFree(_ member: Member) {
+        let connecting = members.values.filter { $0.call != nil && $0.connection.phase == .connecting }
+        guard let other = connecting.min(by: { $0.deadline < $1.deadline }), let call = other.call else {
+            return idle.append(member)
+        }
+        other.call = nil
+        member.call = call
+        call.running = member
+        member.connection.send(call.request)
     }
 
     /// Ends a connection that cannot be used any more for what its abandoned query did; the client goes on without it.
@@ -205,7 +217,7 @@ extension PostgresPool: PostgresConnectionOwner {
     func connectionStands(_ connection: PostgresConnection) {
         guard let member = members[ObjectIdentifier(connection)] else { return }
         member.deadline = .max
-        if let call = member.call { connection.send(call.request) } else { idle.append(member) }
+        if let call = member.call { connection.send(call.request) } else { becameFree(member) }
     }
 
     func connection(_ connection: PostgresConnection, answered result: Result<PostgresReply, PostgresError>) {

@@ -112,7 +112,8 @@ final class SQLiteDatabase: CallServer, @unchecked Sendable {
         opening = nil
         writers = [seat]
         // The client has ended meanwhile: now there is something to close.
-        guard calls.failure == nil else { return stop() }
+        if calls.isStopping { return stop() }
+        guard calls.failure == nil else { return }
         switch seat.result {
         case .success:
             readers = isInMemory ? [] : (0..<Self.maxReaders).map { _ in Seat() }

@@ -53,7 +53,7 @@ package final class Calls<Server: CallServer>: @unchecked Sendable {
     package internal(set) var failure: Failure?
     /// Why further calls are refused, if that is not the client's having been closed.
     private var refusal: Failure?
-    var isStopping = false
+    package internal(set) var isStopping = false
     var hasStopped = false
     var closeDeadline = UInt64.max
     var closeWaiters: [SuspendedTask<Void>] = []

@@ -76,6 +76,39 @@ import Testing
         server.stop()
     }
 
+    /// A connection that never comes to stand holds up nobody as long as another one is free.
+    @Test func whoWaitsForAConnectTakesWhatIsFreeFirst() async throws {
+        let (isAsked, isConnecting, mayAnswer, isOver) = (Gate(), Gate(), Gate(), Gate())
+        let server = try ScriptedServer { connection in
+            guard connection.index == 0 else {
+                isConnecting.open()
+                return isOver.waitOnThread()
+            }
+            connection.admit()
+            for _ in 0..<2 {
+                _ = connection.readSome()
+                isAsked.open()
+                mayAnswer.waitOnThread()
+                connection.answer(["here"])
+                connection.readyForMore()
+            }
+            _ = connection.readSome()
+        }
+        let policy = EndpointPolicy(maxInflight: 2, connectTimeout: .seconds(3600), commandTimeout: nil)
+        let postgres = try client(policy, port: server.port)
+        let first = start("SELECT 1", postgres)
+        await isAsked.wait()
+        let second = start("SELECT 2", postgres)
+        await isConnecting.wait()
+        mayAnswer.open()
+        #expect(await first.value == nil)
+        #expect(await second.value == nil)
+        isOver.open()
+        await postgres.close()
+        await loop.shutdown()
+        server.stop()
+    }
+
     /// Two connections of a server that dies do not end at the same time: the first to be lost is enough.
     @Test(arguments: [true, false])
     func whoHearsThatItsServerDiedGetsAnotherClientAtOnce(isSilent: Bool) async throws {
