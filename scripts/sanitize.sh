@@ -12,7 +12,15 @@ TSAN_OPTIONS="suppressions=$PWD/scripts/thread-sanitizer.supp" \
     --skip SimulationTests ||
     fail "ThreadSanitizer found a race, or a test failed: see above."
 
-# The leak check would report what XCTest's runner itself does not free.
+# The leak check would report what XCTest's runner itself does not free. The tests that start a process run alone: Foundation looks
+# for the highest descriptor then, and copies the last entry of a full directory buffer from beyond its end, which takes some 1365
+# open descriptors, as other tests have.
+readonly process_tests=ResponseDumpTests
+address_sanitizer() {
+    ASAN_OPTIONS=detect_leaks=0 SIMULATION_RUNS=100 SIMULATION_DEPTH=2 \
+        swift test --scratch-path .build/address --sanitize address "$@" ||
+        fail "AddressSanitizer found a bad access, or a test failed: see above."
+}
 say "Running the tests under AddressSanitizer"
-ASAN_OPTIONS=detect_leaks=0 SIMULATION_RUNS=100 SIMULATION_DEPTH=2 swift test --scratch-path .build/address --sanitize address --skip AsyncRedisIntegrationTests ||
-    fail "AddressSanitizer found a bad access, or a test failed: see above."
+address_sanitizer --skip "AsyncRedisIntegrationTests|$process_tests"
+address_sanitizer --filter "$process_tests"
