@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
@@ -71,14 +72,15 @@ static void run_round(int descriptor, int epoll, const char *commands, long lane
     static char buffer[64 * 1024];
     struct epoll_event event;
     size_t length = (size_t)lanes * strlen(COMMAND), left = (size_t)lanes * strlen(REPLY);
-    if (write(descriptor, commands, length) != (ssize_t)length) die("the commands do not go out in one write");
+    if (write(descriptor, commands, length) != (ssize_t)length)
+        die("the commands do not go out in one write: the socket is full, or the server has gone away");
     while (left > 0) {
         if (epoll_wait(epoll, &event, 1, -1) < 0) {
             if (errno == EINTR) continue;
             die("epoll_wait: %s", strerror(errno));
         }
         ssize_t count = read(descriptor, buffer, sizeof buffer);
-        if (count <= 0 || (size_t)count > left) die("the replies are not those expected");
+        if (count <= 0 || (size_t)count > left) die("the server has gone away, or its replies are not those expected");
         left -= (size_t)count;
     }
 }
@@ -86,17 +88,20 @@ static void run_round(int descriptor, int epoll, const char *commands, long lane
 int main(int count, char **words) {
     const char *url = "", *colon;
     long lanes = 1, requests = 0;
-    for (int index = 1; index + 1 < count; index += 2) {
-        const char *value = words[index + 1];
+    for (int index = 1; index < count; index += 2) {
+        const char *value = index + 1 < count ? words[index + 1] : "";
         if (strcmp(words[index], "--url") == 0) url = value;
         else if (strcmp(words[index], "--concurrency") == 0) lanes = strtol(value, NULL, 10);
         else if (strcmp(words[index], "--requests") == 0) requests = strtol(value, NULL, 10);
+        else url = NULL, index = count; /* No such argument. */
     }
-    colon = strrchr(url, ':');
-    if (strncmp(url, "redis://127.0.0.1:", 18) != 0 || lanes < 1 || lanes > 1000 || requests < lanes) {
+    colon = url != NULL ? strrchr(url, ':') : NULL;
+    if (colon == NULL || strncmp(url, "redis://127.0.0.1:", 18) != 0 || lanes < 1 || lanes > 1000 || requests < lanes) {
         fputs("usage: bench-floor --url redis://127.0.0.1:PORT --concurrency 1...1000 --requests N\n", stderr);
         return 2;
     }
+    /* A server that goes away is told of by write. */
+    signal(SIGPIPE, SIG_IGN);
     int descriptor = connect_to(strtol(colon + 1, NULL, 10)), epoll = epoll_create1(0);
     struct epoll_event event = {.events = EPOLLIN};
     if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) < 0) die("epoll: %s", strerror(errno));

@@ -14,7 +14,7 @@ package protocol LoopTicked: AnyObject {
 /// at each of them (`docs/PERFORMANCE.md`). They belong to their loop's thread.
 package final class LoopTicks {
     /// How many milliseconds lie between two ticks.
-    package static let milliseconds: UInt64 = 5
+    private static let milliseconds: UInt64 = 5
 
     private unowned let driver: LoopDriver
     private let makeTimer: () -> Int32
@@ -61,7 +61,11 @@ package final class LoopTicks {
     }
 
     private func ticked() {
-        guard !members.isEmpty else { return run(false) }
+        guard !members.isEmpty else {
+            // Nothing is kept of as many as there may have been.
+            (members, told) = ([:], [])
+            return run(false)
+        }
         told.append(contentsOf: members.values)
         // One that left meanwhile is not told.
         for member in told where members[ObjectIdentifier(member)] != nil { member.loopTicked() }

@@ -146,6 +146,7 @@ import Glibc
             WriteBufferPool.minBytes,
             max(content.value.end + byteCount, content.value.capacity * 2)
         )
+        // Without memory nothing can be sent, and a word is in the middle of being encoded: nobody could be told.
         guard let grown = unsafe realloc(content.value.memory, wanted) else {
             fatalError("out of memory: \(wanted) bytes of output")
         }
