@@ -27,6 +27,8 @@ lrange100  loop  100   100000  0.60  1.0
 hmget10    loop  100   150000  -     -
 get1m      loop  10      3000  0.70  1.2
 set1m      loop  10      3000  0.70  1.2
+hget       actor 100   400000  -     -
+hget       actor 1000 1000000  -     -
 hget       pool  100   300000  2.0   0.8
 hget       pool  1000  500000  1.2   1.0
 '

@@ -91,7 +91,7 @@ public final class AsyncRedisClient: Sendable {
     /// A task that is cancelled while it waits ends the attempt.
     private func waitUntilConnected() async throws(RedisError) {
         let failure = await withTaskCancellationHandler {
-            await SuspendedTask<RedisError?>.suspend { task in
+            await SuspendedTask<RedisError?>.suspend(servedBy: loop) { task in
                 core.runOrPost { [connection] in connection.whenConnected { task.resume($0) } }
             }
         } onCancel: {
@@ -116,7 +116,7 @@ public final class AsyncRedisClient: Sendable {
     public func close(timeout: Duration) async {
         let deadline = LoopClock.instant(after: timeout)
         connection.inbox.close(.closed(endpoint))
-        await SuspendedTask<Void>.suspend { task in
+        await SuspendedTask<Void>.suspend(servedBy: loop) { task in
             core.runOrPost { [connection] in connection.close(deadline: deadline) { task.resume(()) } }
         }
     }
@@ -151,7 +151,7 @@ public final class AsyncRedisClient: Sendable {
         timeout: Duration?,
         effect: CommandEffect = .none
     ) async throws(RedisError) -> Value {
-        let end = await CommandWaiter.suspend { waiter in
+        let end = await CommandWaiter.suspend(servedBy: loop) { waiter in
             submit(command(), timeout, effect, waiter)
         }
         connection.hasBeenResumed()

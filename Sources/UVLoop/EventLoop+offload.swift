@@ -25,7 +25,7 @@ extension EventLoop {
     ) async throws(OffloadError<Failure>) -> Success {
         let call = OffloadCall(core: core, body)
         let end = await withTaskCancellationHandler {
-            await call.run()
+            await call.run(on: self)
         } onCancel: {
             call.cancel()
         }
@@ -110,8 +110,8 @@ public struct OffloadError<Failure: Error>: Error, CustomStringConvertible {
         self.body = body
     }
 
-    func run() async -> End {
-        await SuspendedTask<End>.suspend { task in
+    func run(on loop: EventLoop) async -> End {
+        await SuspendedTask<End>.suspend(servedBy: loop) { task in
             core.runOrPost { [self] in start(task) }
         }
     }

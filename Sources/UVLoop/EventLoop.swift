@@ -25,6 +25,7 @@ public final class EventLoop: Sendable {
 
     package let core: LoopCore
     private let executor: LoopTaskExecutor
+    let returnExecutor: LoopReturnExecutor
 
     /// Makes a loop and starts its thread.
     ///
@@ -36,7 +37,8 @@ public final class EventLoop: Sendable {
         self.name = name
         core = LoopCore()
         executor = LoopTaskExecutor(core: core)
-        core.start(named: name, taskExecutor: executor)
+        returnExecutor = LoopReturnExecutor(core: core)
+        core.start(named: name, taskExecutor: executor, returnExecutor: returnExecutor)
     }
 
     deinit {
@@ -76,6 +78,8 @@ public final class EventLoop: Sendable {
 
     /// The executor for actors that live on the loop: return its `asUnownedSerialExecutor()` from `unownedExecutor`,
     /// and keep the loop in a property of the actor.
+    ///
+    /// Such an actor is served by what lives on the same loop, a client for example, without leaving its thread.
     public var serialExecutor: any SerialExecutor { core }
 
     /// The executor for `withTaskExecutorPreference(_:)` and `Task(executorPreference:)`.
@@ -91,7 +95,7 @@ public final class EventLoop: Sendable {
     public func sleep(for duration: Duration) async throws {
         let sleeper = Sleeper(core: core)
         try await withTaskCancellationHandler {
-            try await sleeper.sleep(milliseconds: duration.roundedUpToMilliseconds)
+            try await sleeper.sleep(milliseconds: duration.roundedUpToMilliseconds, on: self)
         } onCancel: {
             sleeper.cancel()
         }

@@ -30,17 +30,18 @@ package final class LoopCore: SerialExecutor, @unchecked Sendable {
     }
 
     /// Gives the loop its thread, which keeps `self` alive until the loop has shut down.
-    func start(named name: String, taskExecutor: LoopTaskExecutor) {
+    func start(named name: String, taskExecutor: LoopTaskExecutor, returnExecutor: LoopReturnExecutor) {
         unsafe loopBound.bind(
             serialExecutor: asUnownedSerialExecutor(),
-            taskExecutor: taskExecutor.asUnownedTaskExecutor()
+            taskExecutor: taskExecutor.asUnownedTaskExecutor(),
+            returnExecutor: returnExecutor.asUnownedTaskExecutor()
         )
         guard startError == nil else { return }
-        LoopThread.start(named: name) { [self, taskExecutor] in
+        LoopThread.start(named: name) { [self, taskExecutor, returnExecutor] in
             adoptCurrentThread()
             loopBound.run()
             drain()
-            withExtendedLifetime(taskExecutor) {}
+            withExtendedLifetime((taskExecutor, returnExecutor)) {}
         }
     }
 
@@ -146,19 +147,4 @@ package final class LoopCore: SerialExecutor, @unchecked Sendable {
     }
 
     package func isIsolatingCurrentContext() -> Bool? { isOnLoop }
-}
-
-/// The executor to prefer for tasks that should run on the loop.
-///
-/// A second object beside the serial executor: a type that is both has every resumed task enqueued twice.
-final class LoopTaskExecutor: TaskExecutor {
-    private let core: LoopCore
-
-    init(core: LoopCore) {
-        self.core = core
-    }
-
-    func enqueue(_ job: consuming ExecutorJob) {
-        core.enqueue(.taskJob(UnownedJob(job)))
-    }
 }

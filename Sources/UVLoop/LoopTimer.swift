@@ -89,18 +89,18 @@ import CUV
     // Safe to share: everything but `core` is touched on the loop's thread only.
     private let core: LoopCore
     private var timer: LoopTimer?
-    private var continuation: UnsafeContinuation<Void, any Error>?
+    private var task: SuspendedTask<Result<Void, any Error>>?
     private var outcome: Result<Void, any Error>?
 
     init(core: LoopCore) {
         self.core = core
     }
 
-    func sleep(milliseconds: UInt64) async throws {
-        unsafe try await withUnsafeThrowingContinuation { continuation in
+    func sleep(milliseconds: UInt64, on loop: EventLoop) async throws {
+        let result = await SuspendedTask<Result<Void, any Error>>.suspend(servedBy: loop) { task in
             core.runOrPost { [self] in
-                if let outcome { return unsafe continuation.resume(with: outcome) }
-                unsafe self.continuation = unsafe continuation
+                if let outcome { return task.resume(outcome) }
+                self.task = task
                 timer = LoopTimer(
                     on: core.driver,
                     fired: { [self] in finish(.success(())) },
@@ -112,6 +112,7 @@ import CUV
                 timer.start(after: milliseconds == 0 ? 0 : milliseconds + 1)
             }
         }
+        try result.get()
     }
 
     func cancel() {
@@ -123,7 +124,7 @@ import CUV
         outcome = result
         timer?.close()
         timer = nil
-        unsafe continuation?.resume(with: result)
-        unsafe continuation = nil
+        task?.resume(result)
+        task = nil
     }
 }

@@ -17,6 +17,40 @@ import Testing
         }
     }
 
+    /// An actor that lives on the client's loop.
+    private actor Cache {
+        private let redis: AsyncRedisClient
+        private let loop: EventLoop
+        init(_ redis: AsyncRedisClient, on loop: EventLoop) { (self.redis, self.loop) = (redis, loop) }
+        nonisolated var unownedExecutor: UnownedSerialExecutor {
+            unsafe loop.serialExecutor.asUnownedSerialExecutor()
+        }
+
+        /// - Returns: how many jobs came to the executor that the task prefers, from one command to the end of the others.
+        func jobsMeanwhile(_ executor: CountingExecutor) async throws -> Int {
+            _ = try await redis.send("PING")
+            let before = executor.jobs
+            for number in 0..<100 {
+                let value = try await redis.hget("k", "\(number)")
+                #expect(value == "\(number)")
+                #expect(loop.isOnLoop)
+            }
+            return executor.jobs - before
+        }
+    }
+
+    @Test func anActorOfTheLoopIsServedWithoutLeavingItsThread() async throws {
+        let server = try ScriptedServer { Self.echo($0) }
+        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop, policy: .patient)
+        let executor = CountingExecutor()
+        try await withTaskExecutorPreference(executor) { [loop] in
+            let jobs = try await Cache(redis, on: loop).jobsMeanwhile(executor)
+            #expect(jobs == 0)
+        }
+        await redis.close()
+        server.stop()
+    }
+
     @Test func typedCommandsDecodeTheirReplies() async throws {
         let script: [(command: [String], reply: String)] = [
             (["HGET", "user:1", "name"], "$3\r\nAda\r\n"), (["HGET", "user:1", "x"], "$-1\r\n"),

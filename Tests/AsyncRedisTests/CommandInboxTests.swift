@@ -25,7 +25,7 @@ import Testing
 
     private func submit(_ command: some RESPCommand, to inbox: CommandInbox, byteCount: Int) async -> String {
         let word = Collected("")
-        _ = await CommandWaiter.suspend { waiter in
+        _ = await CommandWaiter.suspend(servedBy: .shared) { waiter in
             let request = RedisConnection.Request(byteCount: byteCount, deadline: .max)
             switch inbox.submit(command, request, waiter) {
             case .accepted: word.update { $0 = "accepted" }

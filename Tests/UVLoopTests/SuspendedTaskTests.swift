@@ -9,7 +9,9 @@ import Testing
 
     /// Suspends the caller; another thread resumes it with `value`, at once or after it has gone to sleep.
     private func suspend(_ value: String, _ elsewhere: EventLoop) async -> String {
-        await SuspendedTask<String>.suspend { task in elsewhere.post { task.resume(value) } }
+        await SuspendedTask<String>.suspend(servedBy: elsewhere) { task in
+            elsewhere.post { task.resume(value) }
+        }
     }
 
     private actor Plain {
@@ -38,6 +40,15 @@ import Testing
             }
             return true
         }
+
+        /// Makes a child task, after it was suspended.
+        func makesChild() async -> Bool {
+            await SuspendedTask<Void>.suspend(servedBy: loop) { task in loop.post { task.resume(()) } }
+            return await withTaskGroup(of: Bool.self) { group in
+                group.addTask { @concurrent in true }
+                return await group.next() ?? false
+            }
+        }
     }
 
     @MainActor private func checkOnMainActor(_ elsewhere: EventLoop) async -> Bool {
@@ -57,6 +68,28 @@ import Testing
         // Also with a preference that has no say where an actor is.
         #expect(await loop.run { await Plain().check { await suspend($0, elsewhere) } })
         await elsewhere.shutdown()
+    }
+
+    @Test(arguments: [true, false])
+    func anActorOfTheServingLoopComesBackWithoutAWayRound(isRunning: Bool) async {
+        let loop = EventLoop(name: "home")
+        // Later, on the threads that do a closed loop's work.
+        if !isRunning { await loop.shutdown() }
+        let executor = CountingExecutor()
+        await withTaskExecutorPreference(executor) {
+            let home = OnLoop(loop)
+            #expect(
+                await home.check { value in
+                    let before = executor.jobs
+                    let gone = await suspend(value, loop)
+                    return executor.jobs == before ? gone : "by way of the executor it prefers"
+                }
+            )
+            let before = executor.jobs
+            #expect(await home.makesChild())
+            #expect(executor.jobs > before, "a child task goes where its parent prefers to be, as before")
+        }
+        await loop.shutdown()
     }
 
     @Test func aTaskOfTheLoopGoesOnOnTheLoop() async {
@@ -80,8 +113,8 @@ import Testing
     @Test func aSuspendedTaskKnowsThatItIsCancelled() async {
         let suspended = Gate()
         let handedOut = Collected<SuspendedTask<Bool>?>(nil)
-        let task = Task {
-            await SuspendedTask<Bool>.suspend { task in
+        let task = Task { [loop] in
+            await SuspendedTask<Bool>.suspend(servedBy: loop) { task in
                 handedOut.update { $0 = task }
                 suspended.open()
             }

@@ -4,6 +4,8 @@ struct Arguments: Sendable {
     enum Mode: String {
         /// On the event loop, beside the connection.
         case loop
+        /// On an actor that lives on the event loop.
+        case actor
         /// On Swift's global executor.
         case pool
     }
@@ -17,7 +19,7 @@ struct Arguments: Sendable {
         usage: bench-client --url redis://HOST[:PORT]
                             --scenario hget|lrange5|lrange100|get1m|set1m|hmget10
                             --concurrency N --requests M      (1 <= N <= M)
-                            [--mode loop|pool]                (default: loop)
+                            [--mode loop|actor|pool]          (default: loop)
         """
 
     let url: String

@@ -39,6 +39,7 @@ struct BenchClient {
         let report =
             switch arguments.mode {
             case .loop: try await loop.run { try await benchmark.measure() }
+            case .actor: try await benchmark.measure(on: LaneActor(on: loop))
             case .pool: try await benchmark.measureOnPool()
             }
         await redis.close()

@@ -11,15 +11,19 @@ struct Benchmark: Sendable {
         try await measure()
     }
 
-    /// Measures with the lanes on the caller's executor.
-    func measure() async throws -> Report {
+    /// Measures with the lanes on an actor, or on the caller's executor.
+    func measure(on actor: LaneActor? = nil) async throws -> Report {
         let latencies = Latencies(count: arguments.requests)
         // A tenth of the requests, and at least one for each lane, as in bench-hiredis.
-        try await runLanes(requests: max(arguments.requests / 10, arguments.concurrency), into: latencies)
+        try await runLanes(
+            requests: max(arguments.requests / 10, arguments.concurrency),
+            on: actor,
+            into: latencies
+        )
 
         let cpuStart = Clock.processorTime
         let start = Clock.now
-        try await runLanes(requests: arguments.requests, into: latencies)
+        try await runLanes(requests: arguments.requests, on: actor, into: latencies)
         let wall = Clock.now - start
         let cpu = Clock.processorTime - cpuStart
 
@@ -28,7 +32,7 @@ struct Benchmark: Sendable {
     }
 
     /// Sends `requests` commands over all lanes and returns when each has its reply.
-    private func runLanes(requests: Int, into latencies: Latencies) async throws {
+    private func runLanes(requests: Int, on actor: LaneActor?, into latencies: Latencies) async throws {
         let (share, remainder) = requests.quotientAndRemainder(dividingBy: arguments.concurrency)
         try await withThrowingDiscardingTaskGroup { group in
             var first = 0
@@ -38,7 +42,7 @@ struct Benchmark: Sendable {
                 first = end
                 group.addTask {
                     var lane = Lane(redis: redis, scenario: arguments.scenario, recorder: recorder)
-                    try await lane.run()
+                    if let actor { try await actor.run(lane) } else { try await lane.run() }
                 }
             }
         }

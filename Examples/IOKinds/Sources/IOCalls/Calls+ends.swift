@@ -131,7 +131,7 @@ extension Calls {
     package func close(timeout: Duration) async {
         isClosed.store(true, ordering: .releasing)
         let deadline = LoopClock.instant(after: timeout)
-        await SuspendedTask<Void>.suspend { task in
+        await SuspendedTask<Void>.suspend(servedBy: loop) { task in
             let begin: @Sendable () -> Void = { [self] in beginClose(deadline, task) }
             if loop.isOnLoop { begin() } else { loop.post(begin) }
         }

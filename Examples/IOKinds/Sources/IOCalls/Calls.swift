@@ -102,7 +102,7 @@ package final class Calls<Server: CallServer>: @unchecked Sendable {
         let isOnLoop = loop.isOnLoop
         // Before anything is kept of it: what is on its way to the loop is bounded, too.
         if !isOnLoop, let refusal = backlog.reserve(bytes: bytes) { throw overloaded(refusal) }
-        let end = await SuspendedTask<Item.End>.suspend { task in
+        let end = await SuspendedTask<Item.End>.suspend(servedBy: loop) { task in
             let call = Item(request, byteCount: bytes, lane: lane, deadline: deadline, task)
             if isOnLoop { submit(call, behind: backlog.all) } else { loop.post { [self] in arrive(call) } }
         }
