@@ -7,8 +7,9 @@
     package static let minLargeBytes = 16 * 1024
     /// So many pieces are offered to the kernel at a time.
     private static let maxPiecesPerWrite = 16
-    /// So many bytes are offered to the kernel at a time: copying them must not hold the loop up.
-    static let maxBytesPerWrite = 2 << 20
+    /// So many bytes are offered to the kernel at a time, as many as Linux's largest send buffer holds: to copy more would hold
+    /// the loop up for more than a millisecond, and with less the server goes to sleep between two writes.
+    static let maxBytesPerWrite = 4 << 20
 
     /// What was sent last, gathered; the pieces are in front of it.
     @usableFromInline let tail: WriteBuffer
