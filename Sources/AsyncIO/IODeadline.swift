@@ -18,9 +18,17 @@ import Synchronization
         isInUse.load(ordering: .relaxed) ? ofTask : .max
     }
 
-    fileprivate static func with<Result>(_ deadline: UInt64, _ body: () async -> Result) async -> Result {
+    fileprivate static func with<Result>(
+        _ deadline: UInt64,
+        isolation: isolated (any Actor)?,
+        _ body: () async -> Result
+    ) async -> Result {
         isInUse.store(true, ordering: .relaxed)
-        return await $ofTask.withValue(deadline) { await body() }
+        return await $ofTask.withValue(deadline) {
+            // The closure is the caller's actor's because it has it.
+            _ = isolation
+            return await body()
+        }
     }
 }
 
@@ -48,7 +56,7 @@ public func withIOTimeout<Success, Failure: Error>(
     _ body: () async throws(Failure) -> Success
 ) async throws(Failure) -> Success {
     let deadline = min(IODeadline.current, LoopClock.instant(after: timeout))
-    let result: Result<Success, Failure> = await IODeadline.with(deadline) {
+    let result: Result<Success, Failure> = await IODeadline.with(deadline, isolation: #isolation) {
         do throws(Failure) {
             return .success(try await body())
         } catch {

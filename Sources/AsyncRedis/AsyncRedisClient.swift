@@ -82,16 +82,18 @@ public final class AsyncRedisClient: Sendable {
         } catch {
             throw RedisError(error)
         }
-        try await client.waitUntilConnected()
+        try await client.waitUntilConnected(#isolation)
         return client
     }
 
     /// Returns once the connection stands; throws the error that keeps it from standing.
     ///
     /// A task that is cancelled while it waits ends the attempt.
-    private func waitUntilConnected() async throws(RedisError) {
+    private func waitUntilConnected(_ isolation: isolated (any Actor)?) async throws(RedisError) {
         let failure = await withTaskCancellationHandler {
-            await SuspendedTask<RedisError?>.suspend(servedBy: loop) { task in
+            // The closure is the caller's actor's because it has it.
+            _ = isolation
+            return await SuspendedTask<RedisError?>.suspend(servedBy: loop) { task in
                 core.runOrPost { [connection] in connection.whenConnected { task.resume($0) } }
             }
         } onCancel: {

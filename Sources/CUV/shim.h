@@ -30,11 +30,11 @@ static inline uint64_t cuv_coarse_step(void) {
 /* Whether a Swift task, given by its object, has been cancelled; it may be asked on any thread. */
 __attribute__((swiftcall)) _Bool swift_task_isCancelled(const void *task);
 static inline _Bool cuv_is_task_cancelled(const void *task) { return swift_task_isCancelled(task); }
-/* Has the current Swift task prefer an executor, a reference of two words, until what this returns is given back. These are what the
-   standard library's `withTaskExecutorPreference` calls, from inside the program that uses it. */
-__attribute__((swiftcall)) void *swift_task_pushTaskExecutorPreference(uintptr_t first, uintptr_t second);
-__attribute__((swiftcall)) void swift_task_popTaskExecutorPreference(void *preference);
-static inline void *cuv_prefer_executor(uintptr_t first, uintptr_t second) {
-    return swift_task_pushTaskExecutorPreference(first, second);
+/* Has the current Swift task prefer an executor, a `TaskExecutorRef`, until the record that this returns is popped. The Swift runtime
+   exports both for its `withTaskExecutorPreference`. Source: `Concurrency.h` in the runtime. */
+__attribute__((swiftcall)) void *swift_task_pushTaskExecutorPreference(uintptr_t identity, uintptr_t implementation);
+__attribute__((swiftcall)) void swift_task_popTaskExecutorPreference(void *record);
+static inline void *cuv_push_preference(uintptr_t identity, uintptr_t implementation) {
+    return swift_task_pushTaskExecutorPreference(identity, implementation);
 }
-static inline void cuv_stop_preferring(void *preference) { swift_task_popTaskExecutorPreference(preference); }
+static inline void cuv_pop_preference(void *record) { swift_task_popTaskExecutorPreference(record); }

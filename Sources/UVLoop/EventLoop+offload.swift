@@ -24,11 +24,7 @@ extension EventLoop {
         _ body: @escaping @Sendable () throws(Failure) -> Success
     ) async throws(OffloadError<Failure>) -> Success {
         let call = OffloadCall(core: core, body)
-        let end = await withTaskCancellationHandler {
-            await call.run(on: self)
-        } onCancel: {
-            call.cancel()
-        }
+        let end = await run(call, isolation: #isolation)
         // Also what nobody wants any more is let go of here, or by the body.
         let result = call.result.take()
         try end.get()
@@ -37,6 +33,19 @@ extension EventLoop {
         case .failure(let failure): throw OffloadError(failure)
         // A bug of ours only: it gives one either way before the loop is told that it is over.
         case nil: preconditionFailure("a body that is over has given its result")
+        }
+    }
+
+    private func run<Success, Failure>(
+        _ call: OffloadCall<Success, Failure>,
+        isolation: isolated (any Actor)?
+    ) async -> OffloadCall<Success, Failure>.End {
+        await withTaskCancellationHandler {
+            // The closure is the caller's actor's because it has it.
+            _ = isolation
+            return await call.run(on: self)
+        } onCancel: {
+            call.cancel()
         }
     }
 }

@@ -25,7 +25,7 @@ public final class EventLoop: Sendable {
 
     package let core: LoopCore
     private let executor: LoopTaskExecutor
-    let returnExecutor: LoopReturnExecutor
+    let actorTaskExecutor: LoopActorTaskExecutor
 
     /// Makes a loop and starts its thread.
     ///
@@ -37,8 +37,8 @@ public final class EventLoop: Sendable {
         self.name = name
         core = LoopCore()
         executor = LoopTaskExecutor(core: core)
-        returnExecutor = LoopReturnExecutor(core: core)
-        core.start(named: name, taskExecutor: executor, returnExecutor: returnExecutor)
+        actorTaskExecutor = LoopActorTaskExecutor(core: core)
+        core.start(named: name, taskExecutor: executor)
     }
 
     deinit {
@@ -79,7 +79,8 @@ public final class EventLoop: Sendable {
     /// The executor for actors that live on the loop: return its `asUnownedSerialExecutor()` from `unownedExecutor`,
     /// and keep the loop in a property of the actor.
     ///
-    /// Such an actor is served by what lives on the same loop, a client for example, without leaving its thread.
+    /// Where such an actor waits for what lives on its loop, a command for example, it goes on without having left the loop's
+    /// thread. Its child tasks run elsewhere, unless they prefer ``taskExecutor``.
     public var serialExecutor: any SerialExecutor { core }
 
     /// The executor for `withTaskExecutorPreference(_:)` and `Task(executorPreference:)`.
@@ -93,9 +94,15 @@ public final class EventLoop: Sendable {
     /// - Throws: `CancellationError` as soon as the task is cancelled, and ``EventLoopError/shutDown`` if the loop is, or
     ///   begins to be, shut down.
     public func sleep(for duration: Duration) async throws {
+        try await sleep(milliseconds: duration.roundedUpToMilliseconds, isolation: #isolation)
+    }
+
+    private func sleep(milliseconds: UInt64, isolation: isolated (any Actor)?) async throws {
         let sleeper = Sleeper(core: core)
         try await withTaskCancellationHandler {
-            try await sleeper.sleep(milliseconds: duration.roundedUpToMilliseconds, on: self)
+            // The closure is the caller's actor's because it has it.
+            _ = isolation
+            try await sleeper.sleep(milliseconds: milliseconds, on: self)
         } onCancel: {
             sleeper.cancel()
         }
@@ -110,8 +117,8 @@ public final class EventLoop: Sendable {
     /// be called on the loop itself. Tasks and actors of the loop go on afterwards on another thread. A name that is just
     /// being resolved holds the shutdown up until the system's resolver gives in.
     public func shutdown() async {
-        unsafe await withUnsafeContinuation { continuation in
-            core.shutDown { unsafe continuation.resume() }
+        await SuspendedTask<Void>.suspend(servedBy: self) { task in
+            core.shutDown { task.resume(()) }
         }
     }
 }

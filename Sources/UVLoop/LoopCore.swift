@@ -30,18 +30,17 @@ package final class LoopCore: SerialExecutor, @unchecked Sendable {
     }
 
     /// Gives the loop its thread, which keeps `self` alive until the loop has shut down.
-    func start(named name: String, taskExecutor: LoopTaskExecutor, returnExecutor: LoopReturnExecutor) {
+    func start(named name: String, taskExecutor: LoopTaskExecutor) {
         unsafe loopBound.bind(
             serialExecutor: asUnownedSerialExecutor(),
-            taskExecutor: taskExecutor.asUnownedTaskExecutor(),
-            returnExecutor: returnExecutor.asUnownedTaskExecutor()
+            taskExecutor: taskExecutor.asUnownedTaskExecutor()
         )
         guard startError == nil else { return }
-        LoopThread.start(named: name) { [self, taskExecutor, returnExecutor] in
+        LoopThread.start(named: name) { [self, taskExecutor] in
             adoptCurrentThread()
             loopBound.run()
             drain()
-            withExtendedLifetime((taskExecutor, returnExecutor)) {}
+            withExtendedLifetime(taskExecutor) {}
         }
     }
 

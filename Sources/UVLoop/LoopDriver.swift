@@ -53,7 +53,6 @@ import Synchronization
 
     private var serialExecutor: UnownedSerialExecutor?
     private var taskExecutor: UnownedTaskExecutor?
-    private var returnExecutor: UnownedTaskExecutor?
 
     init() {
         unsafe uvLoop = .allocate(capacity: 1)
@@ -64,14 +63,9 @@ import Synchronization
         unsafe uvLoop.deallocate()
     }
 
-    func bind(
-        serialExecutor: UnownedSerialExecutor,
-        taskExecutor: UnownedTaskExecutor,
-        returnExecutor: UnownedTaskExecutor
-    ) {
+    func bind(serialExecutor: UnownedSerialExecutor, taskExecutor: UnownedTaskExecutor) {
         unsafe self.serialExecutor = unsafe serialExecutor
         unsafe self.taskExecutor = unsafe taskExecutor
-        unsafe self.returnExecutor = unsafe returnExecutor
     }
 
     // MARK: Open, run, close
@@ -228,10 +222,6 @@ import Synchronization
             if let taskExecutor = unsafe taskExecutor { unsafe job.runSynchronously(on: taskExecutor) }
         case .actorJob(let job):
             if let serialExecutor = unsafe serialExecutor { unsafe job.runSynchronously(on: serialExecutor) }
-        case .returningJob(let job):
-            if let serialExecutor = unsafe serialExecutor, let returnExecutor = unsafe returnExecutor {
-                unsafe job.runSynchronously(isolatedTo: serialExecutor, taskExecutor: returnExecutor)
-            }
         case .post(let body):
             body()
         case .done:

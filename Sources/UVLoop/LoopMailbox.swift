@@ -6,8 +6,6 @@ enum LoopWork {
     case taskJob(UnownedJob)
     /// A job of an actor that lives on the loop.
     case actorJob(UnownedJob)
-    /// A job of such an actor that comes back from where it was suspended.
-    case returningJob(UnownedJob)
     /// A closure handed to `post(_:)`.
     case post(@Sendable () -> Void)
     /// A closure that has run.

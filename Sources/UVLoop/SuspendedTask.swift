@@ -21,7 +21,7 @@ import CUV
     /// Suspends the current task and hands it to `body`, which passes it on to whoever resumes it.
     ///
     /// - Parameters:
-    ///   - loop: the loop that serves it. An actor that lives there has its task back without a way over Swift's global executor.
+    ///   - loop: the loop that serves it. An actor that lives there goes on without a way over Swift's global executor.
     ///   - body: what takes the task; it runs at once, where the caller does.
     /// - Returns: what the task was resumed with.
     @inlinable
@@ -41,8 +41,9 @@ import CUV
         _ loop: EventLoop,
         _ body: (SuspendedTask) -> Void
     ) async -> sending Value {
-        if let wayBack = WayBack(to: #isolation, on: loop) {
-            defer { wayBack.close() }
+        // Not to be inlined: the preference's memory is the task's, and has to be given back before any that was taken earlier.
+        if let preference = ExecutorPreference.push(for: #isolation, on: loop) {
+            defer { preference.pop() }
             return await suspendHere(body)
         }
         return unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Value, Never>) in
@@ -50,7 +51,7 @@ import CUV
         }
     }
 
-    /// Suspends a task that is where it is to be.
+    /// Suspends a task without a check of the executor it is on.
     ///
     /// Does what the function of the standard library does, without what it does besides: it has the runtime look up, before
     /// and after, whether the task is on its actor's executor or on the one it prefers, for which each time a lock is taken.
@@ -94,31 +95,6 @@ import CUV
 /// Whether a task, given by its object, has been cancelled.
 @usableFromInline
 @unsafe func isTaskCancelled(_ task: UnsafeRawPointer) -> Bool { unsafe cuv_is_task_cancelled(task) }
-
-/// The way of a suspended task back to its actor, which lives on the loop that serves it.
-///
-/// A continuation resumes its task on no actor: on the executor that the task prefers, by default the global one, from which
-/// it goes to its actor as further work of that one's executor. So it prefers, for as long as it is suspended, an executor
-/// of the loop's that runs it as the actor's at once.
-@usableFromInline
-@safe struct WayBack {
-    private let preference: UnsafeMutableRawPointer
-
-    /// Opens the way for the current task, which holds the loop; nil if the actor lives elsewhere.
-    @usableFromInline
-    init?(to home: (any Actor)?, on loop: EventLoop) {
-        guard let home, loop.isHome(of: home) else { return nil }
-        let executor = unsafe ExecutorWords(loop.returnExecutor.asUnownedTaskExecutor())
-        guard let preference = unsafe cuv_prefer_executor(executor.first, executor.second) else { return nil }
-        unsafe self.preference = unsafe preference
-    }
-
-    /// The task, which runs again, prefers what it preferred before.
-    @usableFromInline
-    func close() {
-        unsafe cuv_stop_preferring(preference)
-    }
-}
 
 /// A function of its own, because the compiler (6.3.1) fails where `#isolation` is looked into directly.
 @usableFromInline

@@ -17,37 +17,37 @@ import Testing
         }
     }
 
-    /// An actor that lives on the client's loop.
+    /// An actor that lives on a loop.
     private actor Cache {
-        private let redis: AsyncRedisClient
         private let loop: EventLoop
-        init(_ redis: AsyncRedisClient, on loop: EventLoop) { (self.redis, self.loop) = (redis, loop) }
+        init(on loop: EventLoop) { self.loop = loop }
         nonisolated var unownedExecutor: UnownedSerialExecutor {
             unsafe loop.serialExecutor.asUnownedSerialExecutor()
         }
 
-        /// - Returns: how many jobs came to the executor that the task prefers, from one command to the end of the others.
-        func jobsMeanwhile(_ executor: CountingExecutor) async throws -> Int {
-            _ = try await redis.send("PING")
+        /// How many jobs come to the executor that the task prefers meanwhile.
+        func jobs(of executor: CountingExecutor, at url: String) async throws -> Int {
             let before = executor.jobs
+            let redis = try await AsyncRedisClient.connect(to: url, on: loop, policy: .patient)
             for number in 0..<100 {
                 let value = try await redis.hget("k", "\(number)")
                 #expect(value == "\(number)")
                 #expect(loop.isOnLoop)
             }
+            let value = try await withIOTimeout(.seconds(600)) { try await redis.hget("k", "f") }
+            #expect(value == "f")
+            await redis.close()
             return executor.jobs - before
         }
     }
 
     @Test func anActorOfTheLoopIsServedWithoutLeavingItsThread() async throws {
         let server = try ScriptedServer { Self.echo($0) }
-        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop, policy: .patient)
         let executor = CountingExecutor()
-        try await withTaskExecutorPreference(executor) { [loop] in
-            let jobs = try await Cache(redis, on: loop).jobsMeanwhile(executor)
-            #expect(jobs == 0)
+        let jobs = try await withTaskExecutorPreference(executor) { [loop] in
+            try await Cache(on: loop).jobs(of: executor, at: server.url)
         }
-        await redis.close()
+        #expect(jobs == 0)
         server.stop()
     }
 

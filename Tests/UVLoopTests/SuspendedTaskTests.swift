@@ -41,12 +41,23 @@ import Testing
             return true
         }
 
-        /// Makes a child task, after it was suspended.
-        func makesChild() async -> Bool {
-            await SuspendedTask<Void>.suspend(servedBy: loop) { task in loop.post { task.resume(()) } }
-            return await withTaskGroup(of: Bool.self) { group in
-                group.addTask { @concurrent in true }
-                return await group.next() ?? false
+        /// How many jobs come to an executor while `body` runs here.
+        func jobs(of executor: CountingExecutor, meanwhile body: () async throws -> Void) async rethrows
+            -> Int
+        {
+            let before = executor.jobs
+            try await body()
+            assertIsolated()
+            return executor.jobs - before
+        }
+
+        /// How many jobs have come to an executor when a child task runs that is made after a suspension.
+        func jobsForChild(of executor: CountingExecutor) async -> Int {
+            await SuspendedTask<Void>.suspend(servedBy: loop) { $0.resume(()) }
+            let before = executor.jobs
+            return await withTaskGroup(of: Int.self) { group in
+                group.addTask { @concurrent in executor.jobs - before }
+                return await group.next() ?? 0
             }
         }
     }
@@ -70,26 +81,60 @@ import Testing
         await elsewhere.shutdown()
     }
 
-    @Test(arguments: [true, false])
-    func anActorOfTheServingLoopComesBackWithoutAWayRound(isRunning: Bool) async {
+    enum Resumer: CaseIterable { case itself, loop, foreignThread }
+
+    /// On a closed loop on the threads that do its work.
+    @Test(arguments: Resumer.allCases, [true, false])
+    func anActorOfTheServingLoopComesBackWithoutAWayRound(resumer: Resumer, isRunning: Bool) async {
         let loop = EventLoop(name: "home")
-        // Later, on the threads that do a closed loop's work.
         if !isRunning { await loop.shutdown() }
         let executor = CountingExecutor()
-        await withTaskExecutorPreference(executor) {
-            let home = OnLoop(loop)
-            #expect(
-                await home.check { value in
-                    let before = executor.jobs
-                    let gone = await suspend(value, loop)
-                    return executor.jobs == before ? gone : "by way of the executor it prefers"
+        let jobs = await withTaskExecutorPreference(executor) {
+            await OnLoop(loop)
+                .jobs(of: executor) {
+                    for number in 0..<100 {
+                        let value = await SuspendedTask<Int>.suspend(servedBy: loop) { task in
+                            switch resumer {
+                            case .itself: task.resume(number)
+                            case .loop: loop.post { task.resume(number) }
+                            case .foreignThread: onForeignThread { task.resume(number) }
+                            }
+                        }
+                        #expect(value == number)
+                        #expect(loop.isOnLoop)
+                    }
                 }
-            )
-            let before = executor.jobs
-            #expect(await home.makesChild())
-            #expect(executor.jobs > before, "a child task goes where its parent prefers to be, as before")
         }
+        #expect(jobs == 0, "by way of the executor that its task prefers")
         await loop.shutdown()
+    }
+
+    enum Wait: CaseIterable { case sleep, offload, shutdown }
+
+    @Test(arguments: Wait.allCases)
+    func anActorWaitsForItsLoopWithoutAWayRound(wait: Wait) async throws {
+        let loop = EventLoop(name: "home")
+        let executor = CountingExecutor()
+        let jobs = try await withTaskExecutorPreference(executor) {
+            try await OnLoop(loop)
+                .jobs(of: executor) {
+                    switch wait {
+                    case .sleep: try await loop.sleep(for: .milliseconds(1))
+                    case .offload: try await loop.offload {}
+                    case .shutdown: await loop.shutdown()
+                    }
+                }
+        }
+        #expect(jobs == 0, "by way of the executor that its task prefers")
+        await loop.shutdown()
+    }
+
+    @Test func anActorsTaskPrefersAfterwardsWhatItPreferredBefore() async {
+        let executor = CountingExecutor()
+        let jobs = await withTaskExecutorPreference(executor) { [loop] in
+            await OnLoop(loop).jobsForChild(of: executor)
+        }
+        #expect(jobs > 0, "a child task did not go where its parent prefers to be")
     }
 
     @Test func aTaskOfTheLoopGoesOnOnTheLoop() async {
