@@ -24,7 +24,7 @@ final class LoopActorTaskExecutor: TaskExecutor {
     }
 
     func enqueue(_ job: consuming ExecutorJob) {
-        core.enqueue(.actorJob(UnownedJob(job)))
+        core.enqueue(job)
     }
 }
 

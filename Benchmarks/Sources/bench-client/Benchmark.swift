@@ -40,9 +40,15 @@ struct Benchmark: Sendable {
                 let end = first + share + (index < remainder ? 1 : 0)
                 let recorder = latencies.recorder(for: first..<end)
                 first = end
-                group.addTask {
-                    var lane = Lane(redis: redis, scenario: arguments.scenario, recorder: recorder)
-                    if let actor { try await actor.run(lane) } else { try await lane.run() }
+                let lane = Lane(redis: redis, scenario: arguments.scenario, recorder: recorder)
+                // A task for each way, so that none has room for the other.
+                if let actor {
+                    group.addTask { try await actor.run(lane) }
+                } else {
+                    group.addTask {
+                        var lane = lane
+                        try await lane.run()
+                    }
                 }
             }
         }
