@@ -31,9 +31,12 @@ judge() {
     printf '%9s  %-50s %s: %s\n' "$(each "$2")" "$3" "$1" "$verdict"
 }
 
+# Where the commands come from: loop, or actor.
+lanes=loop
+
 # run_client CONCURRENCY REQUESTS [COMMAND...]: runs the benchmark, by that command if there is one.
 run_client() {
-    local flags=(--scenario hget --mode loop --concurrency "$1" --requests "$2")
+    local flags=(--scenario hget --mode "$lanes" --concurrency "$1" --requests "$2")
     shift 2
     "$@" "$bench_client" --url "$REDIS_URL" "${flags[@]}" >"$redis_dir/report"
 }
@@ -98,6 +101,12 @@ at_most 2 "$task_locks" "locks of a task on its own status, the runtime's"
 count_calls 1
 at_most 0.01 "$allocations" "heap allocations, concurrency 1"
 at_most 0.001 "$other_locks" "locks, concurrency 1"
+lanes=actor
+count_calls 100
+at_most 0.01 "$allocations" "heap allocations, on an actor of the loop"
+at_most 0.001 "$other_locks" "locks, on an actor of the loop"
+at_most 3 "$task_locks" "locks of an actor's task on its own status"
+lanes=loop
 
 if strace -c -o /dev/null true 2>/dev/null; then
     lengths 1000 5000

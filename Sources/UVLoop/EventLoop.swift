@@ -79,8 +79,9 @@ public final class EventLoop: Sendable {
     /// The executor for actors that live on the loop: return its `asUnownedSerialExecutor()` from `unownedExecutor`,
     /// and keep the loop in a property of the actor.
     ///
-    /// Where such an actor waits for what lives on its loop, a command for example, it goes on without having left the loop's
-    /// thread. Its child tasks run elsewhere, unless they prefer ``taskExecutor``.
+    /// Such an actor does not leave the loop's thread while it waits for a command of a client there, for ``sleep(for:)`` or
+    /// ``offload(_:)``, or for such a client to connect or to close. Its child tasks run elsewhere, unless they prefer
+    /// ``taskExecutor``.
     public var serialExecutor: any SerialExecutor { core }
 
     /// The executor for `withTaskExecutorPreference(_:)` and `Task(executorPreference:)`.

@@ -7,8 +7,8 @@
     package static let minLargeBytes = 16 * 1024
     /// So many pieces are offered to the kernel at a time.
     private static let maxPiecesPerWrite = 16
-    /// So many bytes are offered to the kernel at a time, as many as Linux's largest send buffer holds: to copy more would hold
-    /// the loop up for more than a millisecond, and with less the server goes to sleep between two writes.
+    /// So many bytes are offered to the kernel at a time: to copy more would hold the loop up for more than a millisecond, and
+    /// more does not fit into a TCP send buffer as Linux makes them (`net.ipv4.tcp_wmem`, tcp(7)).
     static let maxBytesPerWrite = 4 << 20
 
     /// What was sent last, gathered; the pieces are in front of it.

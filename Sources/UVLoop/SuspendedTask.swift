@@ -41,10 +41,11 @@ import CUV
         _ loop: EventLoop,
         _ body: (SuspendedTask) -> Void
     ) async -> sending Value {
-        // Not to be inlined: the preference's memory is the task's, and has to be given back before any that was taken earlier.
+        // Not to be inlined: what a caller takes of the task's memory could then lie between the push and the pop.
         if let preference = ExecutorPreference.push(for: #isolation, on: loop) {
-            defer { preference.pop() }
-            return await suspendHere(body)
+            let value = await suspendHere(body)
+            preference.pop()
+            return value
         }
         return unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Value, Never>) in
             body(unsafe SuspendedTask(continuation))

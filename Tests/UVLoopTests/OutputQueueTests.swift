@@ -133,6 +133,20 @@ import Testing
         #expect(other.isEmpty && queue.isEmpty)
     }
 
+    /// Documented in docs/NEW_KIND.md.
+    @Test func fourMebibytesAreOfferedAtATime() {
+        let queue = OutputQueue(pool: nil)
+        queue.append(large: [UInt8](repeating: 0x2A, count: (4 << 20) + 1)[...])
+        for expected in [4 << 20, 1] {
+            let (offered, written) = unsafe queue.offer { pieces in
+                unsafe pieces.reduce(0) { $0 + $1.count }
+            }
+            #expect(offered == expected && written == expected)
+            queue.removeFirst(offered)
+        }
+        #expect(queue.isEmpty)
+    }
+
     @Test(arguments: [1, 5, 16_384, 16_385, 40_000, 50_000])
     func noMoreIsOfferedThanMayBe(most: Int) {
         let queue = OutputQueue(pool: nil)

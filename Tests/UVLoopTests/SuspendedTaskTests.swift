@@ -54,8 +54,9 @@ import Testing
         /// How many jobs have come to an executor when a child task runs that is made after a suspension.
         func jobsForChild(of executor: CountingExecutor) async -> Int {
             await SuspendedTask<Void>.suspend(servedBy: loop) { $0.resume(()) }
-            let before = executor.jobs
             return await withTaskGroup(of: Int.self) { group in
+                // Behind the group's own way to that executor.
+                let before = executor.jobs
                 group.addTask { @concurrent in executor.jobs - before }
                 return await group.next() ?? 0
             }

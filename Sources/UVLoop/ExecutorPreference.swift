@@ -1,44 +1,18 @@
 import CUV
 
-/// The executor to prefer for tasks that should run on the loop.
-///
-/// A second object beside the serial executor: a type that is both has every resumed task enqueued twice.
-final class LoopTaskExecutor: TaskExecutor {
-    private let core: LoopCore
-
-    init(core: LoopCore) {
-        self.core = core
-    }
-
-    func enqueue(_ job: consuming ExecutorJob) {
-        core.enqueue(.taskJob(UnownedJob(job)))
-    }
-}
-
-/// The executor to prefer for the task of an actor on the loop while it is suspended: what it is given runs as the actor's.
-final class LoopActorTaskExecutor: TaskExecutor {
-    private let core: LoopCore
-
-    init(core: LoopCore) {
-        self.core = core
-    }
-
-    func enqueue(_ job: consuming ExecutorJob) {
-        core.enqueue(job)
-    }
-}
-
 /// What the current task prefers to run on while it is suspended: the loop that serves it, as its actor, which lives there.
 ///
 /// A continuation resumes its task on the executor that the task prefers, by default the global one; only from there it goes
-/// to its actor. The standard library's `withTaskExecutorPreference` cannot be used, because its closure is no actor's.
+/// to its actor. The standard library's `withTaskExecutorPreference` enters its closure as the actor's again, which the changed
+/// preference makes one more job. To be popped once, by the same task, before it gives memory back that it took earlier.
 @usableFromInline
-@safe struct ExecutorPreference {
+@safe struct ExecutorPreference: ~Copyable {
+    /// Memory of the task's.
+    ///
+    /// It does not keep the executor alive: the caller holds the loop, which does.
     private let record: UnsafeMutableRawPointer
 
     /// Has the current task prefer its actor's loop, which the caller holds; nil if the actor does not live on it.
-    ///
-    /// To be popped in the same function.
     @usableFromInline
     static func push(for actor: borrowing (any Actor)?, on loop: borrowing EventLoop) -> ExecutorPreference? {
         guard let actor = copy actor, loop.isHome(of: actor) else { return nil }
@@ -51,7 +25,8 @@ final class LoopActorTaskExecutor: TaskExecutor {
 
     /// The task prefers what it preferred before.
     @usableFromInline
-    func pop() {
+    consuming func pop() {
+        // Pushed by this task, which has been resumed since.
         unsafe cuv_pop_preference(record)
     }
 }
