@@ -41,17 +41,20 @@ extension EventLoop {
 
 /// The two words that a reference to an executor is.
 ///
-/// Source: `SerialExecutorRef` and `TaskExecutorRef` in the Swift runtime's `Executor.h`.
+/// They are compared, or given to the runtime as they came from it, and never read through. Source: `SerialExecutorRef` and
+/// `TaskExecutorRef` in the Swift runtime's `Executor.h`.
 private struct ExecutorWords {
     /// The executor's object.
     let identity: UInt
     let implementation: UInt
 
     @unsafe init(_ executor: UnownedTaskExecutor) {
+        // It has nothing in it but the reference; were the sizes not the same, this would trap at the first suspension.
         self = unsafe unsafeBitCast(executor, to: ExecutorWords.self)
     }
 
     @unsafe init(_ executor: UnownedSerialExecutor) {
+        // It has nothing in it but the reference; were the sizes not the same, this would trap at the first suspension.
         self = unsafe unsafeBitCast(executor, to: ExecutorWords.self)
     }
 }
