@@ -161,7 +161,7 @@ run_decoder() {
 }
 
 print_decoders() {
-    python3 - "$scratch/decoders" "$pairs" "$(machine)" <<'PYTHON'
+    python3 - "$scratch/decoders" "$pairs" "$(compared_on)" <<'PYTHON'
 import json, statistics, sys
 
 path, pairs, machine = sys.argv[1:]
@@ -192,21 +192,16 @@ print()
 PYTHON
 }
 
-# The processor, the versions and the date, in a line.
-machine() {
-    local model versions
-    model=$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo 2>/dev/null | head -n 1) || true
-    versions=$(
-        swift --version 2>/dev/null | grep -o 'Swift version [0-9.]*' | head -n 1
+# The machine with the versions of what is compared.
+compared_on() {
+    machine "$(
         "$bench_hiredis" --version
-        [ "$scenario" = decoder ] || redis-server --version | sed 's/.* v=\([0-9.]*\).*/Redis \1/'
-    )
-    printf '%s, %s cores; %s; %s; %s' "${model:-$(uname -m)}" "$(getconf _NPROCESSORS_ONLN)" "$(uname -sm)" \
-        "$(paste -s -d ',' <<<"$versions" | sed 's/,\([^ ]\)/, \1/g')" "$(date +%F)"
+        [ "$scenario" = decoder ] || redis_version
+    )"
 }
 
 print_table() {
-    python3 - "$scratch/results" "$pairs" "$(machine)" <<'PYTHON'
+    python3 - "$scratch/results" "$pairs" "$(compared_on)" <<'PYTHON'
 import json, statistics, sys
 
 path, pairs, machine = sys.argv[1:]

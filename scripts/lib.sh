@@ -58,11 +58,25 @@ need_packages() {
     done
 }
 
+# machine VERSIONS: the processor, Swift's version, those of further programs, one a line, and the date, in a line.
+machine() {
+    local model versions
+    model=$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo 2>/dev/null | head -n 1) || true
+    versions=$(
+        swift --version 2>/dev/null | grep -o 'Swift version [0-9.]*' | head -n 1
+        printf '%s\n' "$1"
+    )
+    printf '%s, %s cores; %s; %s; %s' "${model:-$(uname -m)}" "$(getconf _NPROCESSORS_ONLN)" "$(uname -sm)" \
+        "$(paste -s -d ',' <<<"$versions" | sed 's/,\([^ ]\)/, \1/g')" "$(date +%F)"
+}
+
 # --- A throw-away Redis -----------------------------------------------------------------------------------------------
 
 redis_pid=
 redis_dir=
 attended_pid=
+
+redis_version() { redis-server --version | sed 's/.* v=\([0-9.]*\).*/Redis \1/'; }
 
 redis() { redis-cli -s "$REDIS_UNIX_SOCKET" "$@"; }
 

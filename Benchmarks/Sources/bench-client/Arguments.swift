@@ -10,6 +10,14 @@ struct Arguments: Sendable {
         case pool
     }
 
+    /// Whose client runs the lanes.
+    enum Client: String {
+        /// This package's.
+        case asyncRedis = "swift-async-redis"
+        case valkeySwift = "valkey-swift"
+        case rediStack = "redistack"
+    }
+
     /// Why the command line was refused.
     struct UsageError: Error {
         let problem: String
@@ -20,6 +28,9 @@ struct Arguments: Sendable {
                             --scenario hget|lrange5|lrange100|get1m|set1m|hmget10
                             --concurrency N --requests M      (1 <= N <= M)
                             [--mode loop|actor|pool]          (default: loop)
+                            [--client swift-async-redis|valkey-swift|redistack]
+                                    (default: swift-async-redis; the others only with --traits SwiftClients
+                                    at build time, and not with --mode loop)
         """
 
     let url: String
@@ -27,6 +38,7 @@ struct Arguments: Sendable {
     let concurrency: Int
     let requests: Int
     let mode: Mode
+    let client: Client
 
     /// Reads the words after the program's name.
     init(parsing words: ArraySlice<String>) throws(UsageError) {
@@ -35,6 +47,7 @@ struct Arguments: Sendable {
         var concurrency: Int?
         var requests: Int?
         var mode = Mode.loop
+        var client = Client.asyncRedis
         var rest = words
         while let flag = rest.popFirst() {
             guard let value = rest.popFirst() else { throw UsageError(problem: "\(flag) has no value") }
@@ -49,6 +62,8 @@ struct Arguments: Sendable {
                 requests = try Self.number(value, in: 1...1_000_000_000, flag)
             case "--mode":
                 mode = try Self.choice(value, flag)
+            case "--client":
+                client = try Self.choice(value, flag)
             default:
                 throw UsageError(problem: "no such flag: \(flag)")
             }
@@ -59,11 +74,22 @@ struct Arguments: Sendable {
         guard requests >= concurrency else {
             throw UsageError(problem: "--requests must be at least --concurrency")
         }
+        if client != .asyncRedis {
+            #if !SwiftClients
+                throw UsageError(
+                    problem: "--client \(client.rawValue) needs a build with --traits SwiftClients"
+                )
+            #endif
+            guard mode != .loop else {
+                throw UsageError(problem: "--client \(client.rawValue) runs with --mode actor or pool")
+            }
+        }
         self.url = url
         self.scenario = scenario
         self.concurrency = concurrency
         self.requests = requests
         self.mode = mode
+        self.client = client
     }
 
     private static func choice<Choice: RawRepresentable<String>>(

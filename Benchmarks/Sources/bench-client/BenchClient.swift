@@ -35,11 +35,20 @@ struct BenchClient {
             policy: policy(for: arguments)
         )
         try await arguments.scenario.seed(redis)
-        let benchmark = Benchmark(redis: redis, arguments: arguments)
+        #if SwiftClients
+            if arguments.client != .asyncRedis {
+                await redis.close()
+                await loop.shutdown()
+                return try await reportOfOther(for: arguments)
+            }
+        #endif
+        let benchmark = Benchmark(arguments: arguments) {
+            AsyncRedisLane(redis: redis, scenario: arguments.scenario, recorder: $0)
+        }
         let report =
             switch arguments.mode {
             case .loop: try await loop.run { try await benchmark.measure() }
-            case .actor: try await benchmark.measure(on: LaneActor(on: loop))
+            case .actor: try await benchmark.measure(on: LaneActor(on: loop.serialExecutor))
             case .pool: try await benchmark.measureOnPool()
             }
         await redis.close()

@@ -1,9 +1,8 @@
-import AsyncRedis
-
 /// Lanes on one connection: a warm-up, then the measurement.
-struct Benchmark: Sendable {
-    let redis: AsyncRedisClient
+struct Benchmark<SomeLane: Lane>: Sendable {
     let arguments: Arguments
+    /// Makes a lane that fills a recorder.
+    let makeLane: @Sendable (LatencyRecorder) -> SomeLane
 
     /// Measures with the lanes on Swift's global executor.
     @concurrent
@@ -40,7 +39,7 @@ struct Benchmark: Sendable {
                 let end = first + share + (index < remainder ? 1 : 0)
                 let recorder = latencies.recorder(for: first..<end)
                 first = end
-                let lane = Lane(redis: redis, scenario: arguments.scenario, recorder: recorder)
+                let lane = makeLane(recorder)
                 // A task for each way, so that none has room for the other.
                 if let actor {
                     group.addTask { try await actor.run(lane) }

@@ -4,7 +4,13 @@ import AsyncRedis
 ///
 /// Each scenario has a loop of its own, written as a user would write it, so that nothing but the client's API stands
 /// between the lane and the connection.
-struct Lane: Sendable {
+protocol Lane: Sendable {
+    /// Runs until the lane's recorder is full.
+    mutating func run() async throws
+}
+
+/// A lane of this package's client.
+struct AsyncRedisLane: Lane {
     let redis: AsyncRedisClient
     let scenario: Scenario
     var recorder: LatencyRecorder

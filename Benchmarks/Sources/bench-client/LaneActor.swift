@@ -1,19 +1,18 @@
-import AsyncRedis
-
-/// An actor that lives on the event loop, and runs lanes there.
+/// An actor that lives on the client's event loop, and runs lanes there.
 actor LaneActor {
-    private let loop: EventLoop
+    private let executor: any SerialExecutor
 
-    init(on loop: EventLoop) {
-        self.loop = loop
+    /// - Parameter executor: the event loop's.
+    init(on executor: any SerialExecutor) {
+        self.executor = executor
     }
 
     nonisolated var unownedExecutor: UnownedSerialExecutor {
-        // The loop has its executor for as long as it lives, and is held here.
-        unsafe loop.serialExecutor.asUnownedSerialExecutor()
+        // The executor is held here.
+        unsafe executor.asUnownedSerialExecutor()
     }
 
-    func run(_ lane: Lane) async throws {
+    func run(_ lane: some Lane) async throws {
         var lane = lane
         try await lane.run()
     }
