@@ -261,11 +261,12 @@ parse_arguments "$@"
 need_tools
 fetch_hiredis
 build
-scratch=$(mktemp -d)
 if [ "$scenario" = decoder ]; then
+    scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
 else
     start_redis
+    scratch=$(mktemp -d)
     trap 'clean_up; rm -rf "$scratch"' EXIT
     run_rows
     print_table

@@ -1,28 +1,28 @@
 #!/usr/bin/env bash
 #
 # Measures this client against other Redis clients written in Swift, all against a throw-away Redis on loopback. The clients run in
-# turn, A B C A B C …; the table on stdout holds the medians, and those of the ratios of each turn.
+# turn, A B C B C A …; the table on stdout holds the medians, and those of the ratios of each turn.
 #
 #   scripts/bench_clients.sh [--turns N] [--quick]
 #
-#   --turns N   turns for each row (default 5)
+#   --turns N   turns for each row (default 7)
 #   --quick     a tenth of the requests, and 1 turn: shows that it works, measures nothing
 #
-# SwiftPM fetches the other clients. Missing Debian packages are installed with apt-get. Nothing but packages is changed outside
-# Benchmarks/.build.
+# SwiftPM fetches the other clients, for the package in Benchmarks/SwiftClients alone. Missing Debian packages are installed with
+# apt-get. Nothing but packages is changed outside that folder.
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
-# scenario, mode, concurrency, requests
+# scenario, mode, concurrency, this client's requests, the others'
 readonly rows='
-hget       pool  1      10000
-hget       pool  100   100000
-hget       pool  1000  100000
-hget       actor 100   100000
-lrange5    pool  100   100000
-lrange100  pool  100    20000
-hmget10    pool  100    50000
-get1m      pool  10      1000
-set1m      pool  10      1000
+hget       pool  1      20000  20000
+hget       pool  100   300000  60000
+hget       pool  1000  500000  60000
+hget       actor 100   600000  60000
+lrange5    pool  100   200000  40000
+lrange100  pool  100    60000  15000
+hmget10    pool  100   150000  40000
+get1m      pool  10      2000   1000
+set1m      pool  10      2000   1500
 '
 readonly clients=(swift-async-redis valkey-swift redistack)
 
@@ -37,57 +37,65 @@ parse_arguments() {
         shift || fail "the last argument has no value: give it one"
     done
     if [ -z "$turns" ]; then
-        turns=5
+        turns=7
         if [ $quick = yes ]; then turns=1; fi
     fi
     [[ $turns =~ ^[1-9][0-9]*$ ]] || fail "--turns must be a number from 1: $turns"
 }
 
 build() {
-    say "building bench-client with all clients"
-    local swift_build=(
-        swift build --package-path Benchmarks --scratch-path Benchmarks/.build/swift-clients --traits SwiftClients
-        -c release --static-swift-stdlib
-    )
-    "${swift_build[@]}" --product bench-client >&2 ||
-        fail "bench-client does not build: let SwiftPM reach the clients that Benchmarks/Package.swift names, or see the compiler's words above."
+    say "building bench-client with the other clients"
+    # SwiftPM does not notice that the settings of a package it depends on have changed: its plan is made anew.
+    rm -f Benchmarks/SwiftClients/.build/release.yaml
+    local swift_build=(swift build --package-path Benchmarks/SwiftClients -c release --static-swift-stdlib)
+    "${swift_build[@]}" --product bench-client >&2 || fail "bench-client does not build: let SwiftPM reach what" \
+        "Benchmarks/SwiftClients/Package.swift names, or see the compiler's words above."
     bench_client=$("${swift_build[@]}" --show-bin-path)/bench-client
 }
 
 # Appends "row TAB client TAB json" for each run to the results.
 run_rows() {
-    local name mode concurrency requests turn client json
-    while read -r name mode concurrency requests; do
+    local name mode concurrency requests others turn place
+    while read -r name mode concurrency requests others; do
         [ -n "$name" ] || continue
-        if [ $quick = yes ]; then requests=$((requests / 10)); fi
         say "$name, $mode, concurrency $concurrency"
         for ((turn = 0; turn < turns; turn++)); do
-            for client in "${clients[@]}"; do
-                json=$("$bench_client" --url "$REDIS_URL" --client "$client" --scenario "$name" --mode "$mode" \
-                    --concurrency "$concurrency" --requests "$requests") || fail "$client failed at: $name $mode $concurrency"
-                printf '%s\t%s\t%s\n' "$name $mode $concurrency" "$client" "$json" >>"$scratch/results"
+            for ((place = 0; place < ${#clients[@]}; place++)); do
+                run "${clients[(turn + place) % ${#clients[@]}]}"
             done
         done
     done <<<"$rows"
 }
 
+# run CLIENT: once, the row that `run_rows` is at.
+run() {
+    local client=$1 count=$others json
+    if [ "$client" = "${clients[0]}" ]; then count=$requests; fi
+    if [ $quick = yes ]; then count=$((count / 10)); fi
+    json=$("$bench_client" --url "redis://127.0.0.1:$REDIS_PORT" --client "$client" --scenario "$name" --mode "$mode" \
+        --concurrency "$concurrency" --requests "$count") || fail "$client failed at: $name $mode $concurrency"
+    printf '%s\t%s\t%s\n' "$name $mode $concurrency" "$client" "$json" >>"$scratch/results"
+}
+
+# What is compared, and what the others run on, with versions.
 versions() {
     redis_version
-    swift package --package-path Benchmarks --scratch-path Benchmarks/.build/swift-clients --traits SwiftClients \
-        show-dependencies --format json 2>/dev/null | python3 -c '
+    swift package --package-path Benchmarks/SwiftClients show-dependencies --format json | python3 -c '
 import json, sys
 
+names = {"valkey-swift": "valkey-swift", "redistack": "RediStack", "swift-nio": "SwiftNIO"}
 for package in json.load(sys.stdin)["dependencies"]:
-    if package["identity"] in ("valkey-swift", "redistack"):
-        print(package["name"], package["version"])
+    if package["identity"] in names:
+        print(names[package["identity"]], package["version"])
 '
 }
 
 print_table() {
-    python3 - "$scratch/results" "$turns" "$(machine "$(versions)")" "${clients[@]}" <<'PYTHON'
+    python3 - "$scratch/results" "$turns" "$(machine "$versions")" <<'PYTHON'
 import json, statistics, sys
 
-path, turns, machine, ours, *others = sys.argv[1:]
+path, turns, machine = sys.argv[1:]
+ours, others = "swift-async-redis", {"valkey-swift": "valkey-swift", "redistack": "RediStack"}
 runs = {}
 for line in open(path):
     row, client, report = line.rstrip("\n").split("\t")
@@ -100,24 +108,23 @@ def median(each, field):
     return number(statistics.median(run[field] for run in each))
 
 def ratio(each, base, field):
-    return number(statistics.median(a[field] / b[field] for a, b in zip(each, base)))
+    return "**" + number(statistics.median(a[field] / b[field] for a, b in zip(each, base))) + "**"
 
-columns = ["CPU µs/command", "commands/s", "p99 µs"]
-print("| scenario | lanes | concurrency |", " | ".join(columns), "|",
-      " | ".join(f"{other}: CPU | slower | p99" for other in others), "|")
+print("| scenario | lanes | concurrency | CPU µs/command | commands/s | p99 µs |",
+      " | ".join(f"{name}: CPU × | {name}: throughput ÷ | {name}: p99 ×" for name in others.values()), "|")
 print("|---|---|--:|" + "--:|" * 3 * (1 + len(others)))
 for row, clients in runs.items():
     base = clients[ours]
     cells = row.split() + [median(base, field) for field in ("cpu_us_per_request", "requests_per_second", "p99_us")]
     for other in others:
         each = clients[other]
-        cells += [f"**{ratio(each, base, 'cpu_us_per_request')}**",
-                  f"**{ratio(base, each, 'requests_per_second')}**",
-                  f"**{ratio(each, base, 'p99_us')}**"]
+        cells += [ratio(each, base, "cpu_us_per_request"), ratio(base, each, "requests_per_second"),
+                  ratio(each, base, "p99_us")]
     print("|", " | ".join(cells), "|")
 print()
-print(f"One connection on loopback, each client as shipped. On the left this client's figures; then by which factor the others take more "
-      f"CPU for a command, have less throughput, and a longer p99. Medians of the turns, {turns} in all; {machine}.")
+print("First this client's own figures. Then those of the others in its terms: their CPU and p99 are so many times this client's, and "
+      "this client's throughput is so many times theirs; above 1 this client is better. One connection on loopback; default "
+      f"settings, nothing logged or traced. Medians of the turns, {turns} in all; {machine}.")
 PYTHON
 }
 
@@ -125,8 +132,9 @@ parse_arguments "$@"
 need_swift
 need_packages pkg-config libuv1-dev redis-server python3
 build
-scratch=$(mktemp -d)
+versions=$(versions) || fail "SwiftPM does not say which versions it fetched: see its words above."
 start_redis
+scratch=$(mktemp -d)
 trap 'clean_up; rm -rf "$scratch"' EXIT
 run_rows
 print_table

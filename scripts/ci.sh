@@ -51,7 +51,7 @@ swift build --build-tests -Xswiftc -warnings-as-errors ||
 
 say "Checking the format"
 formatted=(Sources Tests Package.swift)
-for path in Benchmarks/Package.swift Benchmarks/Sources Examples/IOKinds/{Package.swift,Sources,Tests/*Tests}; do
+for path in Benchmarks/{Package.swift,Sources,SwiftClients/Package.swift} Examples/IOKinds/{Package.swift,Sources,Tests/*Tests}; do
     [ ! -e "$path" ] || formatted+=("$path")
 done
 swift format lint --strict --parallel --recursive "${formatted[@]}" ||

@@ -29,8 +29,8 @@ struct Arguments: Sendable {
                             --concurrency N --requests M      (1 <= N <= M)
                             [--mode loop|actor|pool]          (default: loop)
                             [--client swift-async-redis|valkey-swift|redistack]
-                                    (default: swift-async-redis; the others only with --traits SwiftClients
-                                    at build time, and not with --mode loop)
+                                    (default: swift-async-redis; the others only in the bench-client of
+                                    Benchmarks/SwiftClients, and with --mode actor or pool)
         """
 
     let url: String
@@ -74,22 +74,25 @@ struct Arguments: Sendable {
         guard requests >= concurrency else {
             throw UsageError(problem: "--requests must be at least --concurrency")
         }
-        if client != .asyncRedis {
-            #if !SwiftClients
-                throw UsageError(
-                    problem: "--client \(client.rawValue) needs a build with --traits SwiftClients"
-                )
-            #endif
-            guard mode != .loop else {
-                throw UsageError(problem: "--client \(client.rawValue) runs with --mode actor or pool")
-            }
-        }
+        if client != .asyncRedis { try Self.check(client, mode) }
         self.url = url
         self.scenario = scenario
         self.concurrency = concurrency
         self.requests = requests
         self.mode = mode
         self.client = client
+    }
+
+    private static func check(_ client: Client, _ mode: Mode) throws(UsageError) {
+        #if SwiftClients
+            if mode == .loop {
+                throw UsageError(problem: "--client \(client.rawValue) runs with --mode actor or pool")
+            }
+        #else
+            throw UsageError(
+                problem: "--client \(client.rawValue) is in the bench-client of Benchmarks/SwiftClients only"
+            )
+        #endif
     }
 
     private static func choice<Choice: RawRepresentable<String>>(

@@ -6,6 +6,8 @@
     struct ValkeyLane: Lane {
         let connection: ValkeyConnection
         let scenario: Scenario
+        /// What `set1m` sends.
+        let blob: ByteBuffer
         var recorder: LatencyRecorder
 
         mutating func run() async throws {
@@ -60,10 +62,9 @@
         }
 
         private mutating func set(_ key: ValkeyKey) async throws {
-            let blob = ByteBuffer(bytes: Seed.blob)
             while !recorder.isFull {
-                // Throws what is not `OK`.
-                try await connection.set(key, value: blob)
+                let reply = try await connection.set(key, value: blob)
+                guard reply.map({ String($0) }) == "OK" else { throw UnexpectedReply(scenario: scenario) }
                 recorder.lap()
             }
         }
