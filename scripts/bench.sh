@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 #
 # Measures this client against hiredis (its async API on libuv), both against a throw-away Redis on loopback.
-# The programs run in turn, A B A B …; the tables on stdout hold the medians of the ratios of each pair. For hget on the loop a third
-# one runs along, which does nothing but the system calls.
+# The programs run in turn, A B A B …; the tables on stdout hold the medians of the ratios of each pair. For hget a third one runs
+# along, which does nothing but the system calls.
 #
 #   scripts/bench.sh [--pairs N] [--scenario NAME] [--quick]
 #
@@ -123,9 +123,9 @@ run_row() {
         printf '%s\tclient\t%s\n' "$row" "$json" >>"$scratch/results"
         json=$("$bench_hiredis" "${flags[@]}") || fail "bench-hiredis failed at: $1 $3"
         printf '%s\thiredis\t%s\n' "$row" "$json" >>"$scratch/results"
-        if [ "$1 $2" != 'hget loop' ]; then continue; fi
-        json=$("$bench_floor" --url "redis://127.0.0.1:$REDIS_PORT" --concurrency "$3" --requests "$requests") ||
-            fail "bench-floor failed at: $3"
+        if [ "$1" != hget ] || [ "$2" = actor ]; then continue; fi
+        json=$("$bench_floor" --url "redis://127.0.0.1:$REDIS_PORT" --concurrency "$3" --requests "$requests" --mode "$2") ||
+            fail "bench-floor failed at: $2 $3"
         printf '%s\tfloor\t%s\n' "$row" "$json" >>"$scratch/results"
     done
 }
@@ -247,13 +247,15 @@ print(f"This client / hiredis, one connection on loopback, medians of {pairs} pa
 floors = {row: programs for row, programs in runs.items() if programs["floor"]}
 if floors:
     print()
-    print("| the system calls alone, concurrency | CPU ratio | throughput ratio |")
-    print("|--:|--:|--:|")
+    print("| the system calls alone, lanes | concurrency | CPU ratio | throughput ratio |")
+    print("|---|--:|--:|--:|")
     for row, programs in floors.items():
-        print("|", " | ".join([row.split()[2]] + [
+        print("|", " | ".join(row.split()[1:3] + [
             median_of_ratios(programs, "floor", field) for field in ("cpu_us_per_request", "requests_per_second")]), "|")
     print()
-    print("A program that writes as many commands at once and reads as many replies / hiredis, in the same run.")
+    print("A program that writes as many commands at once and reads as many replies / hiredis, in the same run; for the pool it hands "
+          "them to a second thread and takes them back.")
+print()
 PYTHON
 }
 
