@@ -16,10 +16,7 @@ extension String {
     @inline(__always)
     init?(shortASCII bytes: Span<UInt8>) {
         // What a `String` holds in itself. Source: `_SmallString.capacity` in the standard library, for 64-bit systems.
-        guard bytes.count <= 15 else { return nil }
-        var all: UInt8 = 0
-        for index in bytes.indices { all |= bytes[index] }
-        guard all < 0x80 else { return nil }
+        guard bytes.count <= 15, bytes.areASCII else { return nil }
         // The initializer hands out room for so many bytes, and `copy` writes just them.
         self = unsafe bytes.withUnsafeBufferPointer { source in
             unsafe String(unsafeUninitializedCapacity: source.count) { target in
@@ -33,6 +30,29 @@ extension String {
 }
 
 extension Span<UInt8> {
+    /// Whether none of these few bytes has its highest bit set.
+    @inline(__always)
+    fileprivate var areASCII: Bool {
+        // Each load is of bytes of the span, which keeps them until the closure returns.
+        unsafe withUnsafeBytes { bytes in
+            // Two pieces, as in `copy`.
+            switch bytes.count {
+            case 8...16:
+                let pair =
+                    unsafe bytes.loadUnaligned(as: UInt64.self)
+                    | bytes.loadUnaligned(fromByteOffset: bytes.count - 8, as: UInt64.self)
+                return pair & 0x8080_8080_8080_8080 == 0
+            case 4...7:
+                let pair =
+                    unsafe bytes.loadUnaligned(as: UInt32.self)
+                    | bytes.loadUnaligned(fromByteOffset: bytes.count - 4, as: UInt32.self)
+                return pair & 0x8080_8080 == 0
+            default:
+                return unsafe bytes.allSatisfy { $0 < 0x80 }
+            }
+        }
+    }
+
     /// The first byte's address, as a number to be compared with another.
     var place: Int {
         // The address leaves the closure, but as a number: nothing is read there.

@@ -69,6 +69,23 @@ struct RESPDecodableTests {
         }
     }
 
+    @Test(arguments: 1...18)
+    func aByteThatIsNotASCIIIsSeenAtEveryPlace(_ count: Int) throws {
+        func reply(_ content: [UInt8]) -> [UInt8] {
+            Array("$\(content.count)\r\n".utf8) + content + Array("\r\n".utf8)
+        }
+        let ascii = (0..<count).map { UInt8(0x70 + $0 % 16) }
+        #expect(try Array(decode(reply(ascii), as: String.self).utf8) == ascii)
+        for place in 0..<count {
+            var content = ascii
+            content[place] = 0x80
+            #expect(throws: RESPDecodingError.self) { try decode(reply(content), as: String.self) }
+            guard place + 1 < count else { continue }
+            content.replaceSubrange(place...place + 1, with: "é".utf8)
+            #expect(try Array(decode(reply(content), as: String.self).utf8) == content)
+        }
+    }
+
     @Test func aStringIsReadFromNothingElse() {
         refuses(":1\r\n", as: String.self, "expected a string", "the integer 1")
         refuses("$-1\r\n", as: String.self, "expected a string", "null")
