@@ -208,7 +208,7 @@ package struct RESPFramer {
 
     // MARK: Bulk strings
 
-    /// Where a bulk string ends that begins with the line, is there whole, and has a length of one digit or two.
+    /// Where a bulk string ends that begins with the line, is there whole, and has a length of four digits at the most.
     ///
     /// Most are: they are looked at once, here. About anything else, and any fault, `scanLine` and `skipBulk` say what it is.
     @inline(__always)
@@ -223,8 +223,14 @@ package struct RESPFramer {
             (length, content) = (first, start + 4)
         } else {
             let second = Int(bytes[start + 2] &- RESPByte.zero)
-            guard second <= 9, first > 0, bytes[start + 3] == RESPByte.cr else { return nil }
-            (length, content) = (10 * first + second, start + 5)
+            guard second <= 9, first > 0 else { return nil }
+            var digits = (number: 10 * first + second, end: start + 3)
+            while bytes[digits.end] != RESPByte.cr {
+                let next = Int(bytes[digits.end] &- RESPByte.zero)
+                guard next <= 9, digits.end < start + 5 else { return nil }
+                digits = (10 * digits.number + next, digits.end + 1)
+            }
+            (length, content) = (digits.number, digits.end + 2)
         }
         let end = content + length + 2
         guard end <= bytes.count, bytes[content - 1] == RESPByte.lf,

@@ -43,6 +43,36 @@ struct RESPFramerTests {
         #expect(Framing.ofEveryCut(stream).lengths == [stream.count])
     }
 
+    /// Common lengths are read another way than others, and only where all of the string is there.
+    @Test(arguments: [0, 1, 9, 10, 11, 99, 100, 101, 999, 1000, 1001, 9999, 10_000, 10_001])
+    func aBulkStringOfAnyLengthEndsWhereItsLengthSays(_ count: Int) throws {
+        let content = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+        let bulk = Array("$\(count)\r\n".utf8) + content + Array("\r\n".utf8)
+        let framing = Framing(bulk.span, ends: 0...bulk.count)
+        #expect(framing.lengths == [bulk.count] && framing.failure == nil)
+        let whole = Framing((bulk + bulk).span, ends: [2 * bulk.count])
+        #expect(whole.lengths == [bulk.count, bulk.count] && whole.failure == nil)
+        var reader = RESPReader(bulk.span)
+        #expect(try reader.decode([UInt8].self) == content)
+    }
+
+    /// What is wrong with a length of several digits is told as it is of any other, wherever the stream is cut.
+    @Test(arguments: [
+        "$1a\r\n", "$10a\r\n", "$100a\r\n", "$1000a\r\n", "$00\r\n", "$010\r\n", "$100\n\r", "$100\r\r",
+        "$1\r0\r\n",
+        "$123456789012345678901\r\n", "$100-\r\n", "$-100\r\n", "$+100\r\n",
+    ])
+    func aLengthThatIsNoneIsRefusedWhateverFollows(_ head: String) {
+        let framing = Framing.ofEveryCut(head + String(repeating: "x", count: 120) + "\r\n")
+        #expect(framing.lengths == [] && framing.failure != nil)
+        // Also where so many bytes follow as a digit that is none would make of it.
+        let accepted = (0...1100).filter { count in
+            let stream = Array((head + String(repeating: "x", count: count) + "\r\n").utf8)
+            return Framing(stream.span, ends: [stream.count]).failure != framing.failure
+        }
+        #expect(accepted == [])
+    }
+
     // MARK: Errors
 
     @Test(arguments: [
