@@ -3,27 +3,17 @@
     @unsafe @preconcurrency import RediStack
 
     /// A lane of RediStack.
-    struct RediStackLane: Lane {
+    struct RediStackLane: OtherLane {
         let connection: RedisConnection
         let scenario: Scenario
         /// What `set1m` sends.
         let blob: RESPValue
         var recorder: LatencyRecorder
 
-        mutating func run() async throws {
-            let key = RedisKey(scenario.key)
-            recorder.start()
-            switch scenario {
-            case .hget: try await hget(key)
-            case .lrange5: try await lrange(key, last: 4, expecting: Array(Seed.items.prefix(5)))
-            case .lrange100: try await lrange(key, last: 99, expecting: Seed.items)
-            case .get1m: try await get(key)
-            case .set1m: try await set(key)
-            case .hmget10: try await hmget(key)
-            }
-        }
+        private var key: RedisKey { RedisKey(scenario.key) }
 
-        private mutating func hget(_ key: RedisKey) async throws {
+        mutating func hget() async throws {
+            let key = self.key
             let (field, expected) = (Seed.field, Seed.name)
             while !recorder.isFull {
                 let value = try await connection.hget(field, from: key, as: String.self).value()
@@ -32,7 +22,8 @@
             }
         }
 
-        private mutating func lrange(_ key: RedisKey, last: Int, expecting expected: [String]) async throws {
+        mutating func lrange(last: Int, expecting expected: [String]) async throws {
+            let key = self.key
             let expected: [String?] = expected
             while !recorder.isFull {
                 let elements = try await connection.lrange(
@@ -47,7 +38,8 @@
             }
         }
 
-        private mutating func hmget(_ key: RedisKey) async throws {
+        mutating func hmget() async throws {
+            let key = self.key
             let fields = Seed.fields
             let expected: [String?] = Seed.fieldValues
             while !recorder.isFull {
@@ -57,7 +49,8 @@
             }
         }
 
-        private mutating func get(_ key: RedisKey) async throws {
+        mutating func get() async throws {
+            let key = self.key
             while !recorder.isFull {
                 // As `[UInt8]` it would expect an array of numbers.
                 let buffer = try await connection.get(key).value().byteBuffer
@@ -68,7 +61,8 @@
             }
         }
 
-        private mutating func set(_ key: RedisKey) async throws {
+        mutating func set() async throws {
+            let key = self.key
             let words = [RESPValue(from: key), blob]
             while !recorder.isFull {
                 let reply = try await connection.send(command: "SET", with: words).value()

@@ -3,27 +3,17 @@
     import Valkey
 
     /// A lane of valkey-swift.
-    struct ValkeyLane: Lane {
+    struct ValkeyLane: OtherLane {
         let connection: ValkeyConnection
         let scenario: Scenario
         /// What `set1m` sends.
         let blob: ByteBuffer
         var recorder: LatencyRecorder
 
-        mutating func run() async throws {
-            let key = ValkeyKey(scenario.key)
-            recorder.start()
-            switch scenario {
-            case .hget: try await hget(key)
-            case .lrange5: try await lrange(key, last: 4, expecting: Array(Seed.items.prefix(5)))
-            case .lrange100: try await lrange(key, last: 99, expecting: Seed.items)
-            case .get1m: try await get(key)
-            case .set1m: try await set(key)
-            case .hmget10: try await hmget(key)
-            }
-        }
+        private var key: ValkeyKey { ValkeyKey(scenario.key) }
 
-        private mutating func hget(_ key: ValkeyKey) async throws {
+        mutating func hget() async throws {
+            let key = self.key
             let (field, expected) = (Seed.field, Seed.name)
             while !recorder.isFull {
                 let value = try await connection.hget(key, field: field)
@@ -32,7 +22,8 @@
             }
         }
 
-        private mutating func lrange(_ key: ValkeyKey, last: Int, expecting expected: [String]) async throws {
+        mutating func lrange(last: Int, expecting expected: [String]) async throws {
+            let key = self.key
             while !recorder.isFull {
                 let elements = try await connection.lrange(key, start: 0, stop: last).decode(
                     as: [String].self
@@ -42,7 +33,8 @@
             }
         }
 
-        private mutating func hmget(_ key: ValkeyKey) async throws {
+        mutating func hmget() async throws {
+            let key = self.key
             let (fields, expected) = (Seed.fields, Seed.fieldValues)
             while !recorder.isFull {
                 let values = try await connection.hmget(key, fields: fields).decode(as: [String].self)
@@ -51,7 +43,8 @@
             }
         }
 
-        private mutating func get(_ key: ValkeyKey) async throws {
+        mutating func get() async throws {
+            let key = self.key
             while !recorder.isFull {
                 let value = try await connection.get(key)
                 guard let value, Blob.matches([UInt8](value)) else {
@@ -61,7 +54,8 @@
             }
         }
 
-        private mutating func set(_ key: ValkeyKey) async throws {
+        mutating func set() async throws {
+            let key = self.key
             while !recorder.isFull {
                 let reply = try await connection.set(key, value: blob)
                 guard reply.map({ String($0) }) == "OK" else { throw UnexpectedReply(scenario: scenario) }
