@@ -9,7 +9,7 @@
 #   --quick     a tenth of the requests, and 1 turn: shows that it works, measures nothing
 #
 # SwiftPM fetches the other clients, for the package in Benchmarks/SwiftClients alone. Missing Debian packages are installed with
-# apt-get. Nothing but packages is changed outside that folder.
+# apt-get. Nothing but packages and SwiftPM's cache is changed outside that folder.
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 # scenario, mode, concurrency, this client's requests, the others'

@@ -47,7 +47,8 @@
             let key = self.key
             while !recorder.isFull {
                 let value = try await connection.get(key)
-                guard let value, Blob.matches([UInt8](value)) else {
+                // As a buffer, whose bytes are copied all at once.
+                guard let value, Blob.matches([UInt8](ByteBuffer(value).readableBytesView)) else {
                     throw UnexpectedReply(scenario: scenario)
                 }
                 recorder.lap()
