@@ -43,6 +43,8 @@ package protocol ByteStreamDelegate: AnyObject {
     private let reading = LoopBound(Reading())
     private var writer: StreamWriter?
     private var writeFailure: (cause: IOError, turn: UInt64)?
+    /// A failure that the socket told somebody who only looked; it tells each once, and is at its end from then on.
+    private var failureSeen: IOError?
 
     private init(on driver: LoopDriver, _ target: Target, size: Int) throws(IOError) {
         guard driver.isOpen else { throw .loopShutDown }
@@ -199,8 +201,16 @@ package protocol ByteStreamDelegate: AnyObject {
             // "Try again", not the end.
             input.releaseIfEmpty()
         } else {
-            end(count == Int(UV_EOF.rawValue) ? nil : IOError(Int32(count)))
+            end(count == Int(UV_EOF.rawValue) ? causeOfEnd : IOError(Int32(count)))
         }
+    }
+
+    /// Why the socket is at its end; nil if the peer ended it in an orderly way.
+    private var causeOfEnd: IOError? {
+        if let failureSeen { return failureSeen }
+        // Writing to a peer that has gone away in an orderly way fails with EPIPE.
+        guard let cause = writeFailure?.cause, cause != IOError(UV_EPIPE.rawValue) else { return nil }
+        return cause
     }
 
     private func end(_ failure: IOError?) {
@@ -253,11 +263,15 @@ package protocol ByteStreamDelegate: AnyObject {
     }
 
     /// Whether the socket has something to read, or is at its end.
-    var hasInput: Bool {
+    func hasInput() -> Bool {
         guard let descriptor else { return false }
         var byte: UInt8 = 0
-        // One byte is looked at and stays where it is.
-        return unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT)) >= 0
+        // One byte is looked at and stays where it is; a failure does not.
+        guard unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT)) < 0 else { return true }
+        let failure = errno
+        guard failure != EAGAIN, failure != EINTR else { return false }
+        failureSeen = failureSeen ?? IOError(-failure)
+        return true
     }
 
     func watchRoom(_ hasRoom: @escaping () -> Void) -> RoomWatch {
@@ -273,10 +287,10 @@ package protocol ByteStreamDelegate: AnyObject {
     /// Whether a write has failed: nothing more is written, and the stream ends when there is nothing left to read.
     func hasFailedToWrite(_ writer: StreamWriter) -> Bool {
         guard let writeFailure else { return false }
-        if writeFailure.turn == driver.turnNumber.value || hasInput {
+        if writeFailure.turn == driver.turnNumber.value || hasInput() {
             writer.awaitTurnsEnd()
         } else {
-            end(writeFailure.cause)
+            end(failureSeen ?? writeFailure.cause)
         }
         return true
     }

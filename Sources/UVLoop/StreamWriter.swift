@@ -26,7 +26,8 @@ import CUV
     /// Whether the end of the turn is awaited.
     private var isListed = false
 
-    /// The pieces that a turn's sends are written in, and the turn in which that was said.
+    /// The pieces that sends are written in, how many of them are left, and the turn in which that was said: a callback, which
+    /// is of the turn before, says it for the tasks that it has go on.
     private var pieces = (sends: Int.max, left: 0, said: UInt64(0))
 
     /// Makes a writer without a stream: what is sent waits for one.
@@ -35,9 +36,8 @@ import CUV
         buffer = OutputQueue(pool: driver.writeBuffers)
     }
 
-    /// Has the sends of this turn, or of the next if this is a callback, written in pieces, so that the peer has something to do
-    /// while the turn goes on: after every so many sends, but for what comes after the last piece, which waits for the turn's
-    /// end.
+    /// Has the sends of this turn and the next written in pieces, so that the peer has something to do while the turn goes on:
+    /// after every so many sends, but for what comes after the last piece, which waits for the turn's end.
     package func write(inPiecesOf sends: Int, atMost count: Int) {
         pieces = (sends, count, driver.turnNumber.value)
     }
@@ -148,7 +148,7 @@ import CUV
         if !isFull { gatherAnew() }
         if stream.hasFailedToWrite(self) { return }
         // What lies in the socket already cannot be the answer to what is not written yet: it is read first.
-        if !buffer.isEmpty, stream.delegate?.expectsNoInput == true, stream.mayHaveInput, stream.hasInput {
+        if !buffer.isEmpty, stream.delegate?.expectsNoInput == true, stream.mayHaveInput, stream.hasInput() {
             return awaitTurnsEnd()
         }
         if !buffer.isEmpty { stream.delegate?.streamWillWrite() }

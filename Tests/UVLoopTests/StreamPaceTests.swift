@@ -33,6 +33,7 @@ import Testing
 
         let reads = Collected<[Read]>([])
         let ended = Gate()
+        let failure = Collected<IOError?>(nil)
         private let driver: LoopDriver
 
         init(_ driver: LoopDriver) { self.driver = driver }
@@ -46,7 +47,10 @@ import Testing
         var expectsNoInput: Bool { false }
         func streamWillWrite() {}
         func streamWrote(isAll: Bool) {}
-        func streamEnded(_ failure: IOError?) { ended.open() }
+        func streamEnded(_ failure: IOError?) {
+            self.failure.update { $0 = failure }
+            ended.open()
+        }
     }
 
     @Test func whatFillsABufferIsDealtWithBeforeMoreIsRead() async throws {
@@ -96,8 +100,8 @@ import Testing
         core.post { core.post { done(written.value + [writer.value.bytesHandedOver]) } }
     }
 
-    @Test(arguments: [true, false])
-    func aTurnWritesInPiecesIfTheUserSaysSo(isSaid: Bool) async throws {
+    @Test(arguments: [true, false], [2, 100])
+    func aTurnWritesInPiecesIfTheUserSaysSo(isSaid: Bool, count: Int) async throws {
         let server = try ScriptedServer { connection in while connection.readSome() != nil {} }
         let written = Collected<[[UInt64]]>([])
         let isOver = Gate()
@@ -107,9 +111,9 @@ import Testing
             let held = OnLoop(stream)
             // In a turn of its own, the writer's first being over, in which it has a stream.
             core.post {
-                if isSaid { writer.value.write(inPiecesOf: 3, atMost: 2) }
+                if isSaid { writer.value.write(inPiecesOf: 3, atMost: count) }
                 Self.sendTwelve(writer, on: core) { first in
-                    // It is said for one turn only.
+                    // It is said for this turn and the next, however many pieces are left.
                     Self.sendTwelve(writer, on: core) { second in
                         written.update { $0 = [first, second] }
                         held.value.close()
@@ -120,21 +124,25 @@ import Testing
         }
         await isOver.wait()
         let pieces: [UInt64] =
-            isSaid ? [0, 0, 0, 3, 3, 3, 6, 6, 6, 6, 6, 6, 12] : Array(repeating: 0, count: 12) + [12]
+            switch (isSaid, count) {
+            case (false, _): Array(repeating: 0, count: 12) + [12]
+            case (true, 2): [0, 0, 0, 3, 3, 3, 6, 6, 6, 6, 6, 6, 12]
+            case (true, _): [0, 0, 0, 3, 3, 3, 6, 6, 6, 9, 9, 9, 12]
+            }
         #expect(written.value == [pieces, Array(repeating: 12, count: 12) + [24]])
         server.stop()
         await loop.shutdown()
     }
 
     /// The peer answers and goes away while the turn goes on: pieces that cannot be written any more are no reason to lose what
-    /// it said, whether or not one read takes all of it.
-    @Test(arguments: [10, 100_000])
-    func whatThePeerSaidIsReadAlthoughItCannotBeWrittenTo(byteCount: Int) async throws {
+    /// it said, whether or not one read takes all of it. An orderly end stays one.
+    @Test(arguments: [10, 100_000], [true, false])
+    func whatThePeerSaidIsReadAlthoughItCannotBeWrittenTo(byteCount: Int, isReset: Bool) async throws {
         let (mayAnswer, isGone) = (Gate(), Gate())
         let server = try ScriptedServer { connection in
             mayAnswer.waitOnThread()
             connection.write([UInt8](repeating: 1, count: byteCount))
-            connection.reset()
+            if isReset { connection.reset() } else { connection.close() }
             isGone.open()
         }
         let listener = Collected<Listener?>(nil)
@@ -172,6 +180,7 @@ import Testing
         let read = listener.value?.reads.value.reduce(0) { $0 + $1.byteCount }
         #expect(unread.value > byteCount / 2)
         #expect(read == unread.value)
+        #expect(listener.value?.failure.value?.name == (isReset ? "ECONNRESET" : nil))
         server.stop()
         await loop.shutdown()
     }
