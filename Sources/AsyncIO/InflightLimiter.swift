@@ -77,6 +77,9 @@
         if !state.value.line.isEmpty { serveLine() }
     }
 
+    /// Lets go of the memory that a long line needed, if nobody stands in it.
+    package func giveMemoryBack() { state.value.line.giveMemoryBack() }
+
     @usableFromInline
     func serveLine() {
         // A waiter that releases before it returns is served by the loop that asked it, not deeper in the stack.

@@ -50,11 +50,14 @@ extension RedisConnection {
         tick()
     }
 
-    /// An idle connection holds no memory for commands, however many it had.
+    /// An idle connection holds nothing for commands and replies, however many and large they were.
     private func giveMemoryBack() {
         machine.value.giveMemoryBack()
+        framer.value.giveMemoryBack()
         if held.isEmpty { held.giveMemoryBack() }
         inbox.giveMemoryBack()
+        limiter.giveMemoryBack()
+        writer.rest()
     }
 
     // MARK: The end

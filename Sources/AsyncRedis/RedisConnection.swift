@@ -26,7 +26,7 @@ final class RedisConnection: @unchecked Sendable {
 
     /// What is used for each command is kept apart from what is not.
     let machine: LoopBound<ConnectionStateMachine<CommandWaiter>>
-    private let framer: LoopBound<RESPFramer>
+    let framer: LoopBound<RESPFramer>
     let writer: StreamWriter
     private(set) var stream: ByteStream?
     var connector: StreamConnector?

@@ -70,6 +70,13 @@ package struct RESPFramer {
         }
     }
 
+    /// Lets go of the memory that replies of many levels needed.
+    ///
+    /// The place in a reply that has begun is kept.
+    package mutating func giveMemoryBack() {
+        if outer.isEmpty { outer = [] }
+    }
+
     // MARK: Lines
 
     /// Scans to the end of lines until one element is complete or a bulk string has to be skipped.

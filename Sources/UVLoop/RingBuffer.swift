@@ -23,6 +23,8 @@
 
     /// How many elements there are.
     @inlinable public var count: Int { used }
+    /// How many elements there is memory for.
+    package var capacity: Int { unsafe places.count }
     /// Whether there is no element.
     @inlinable public var isEmpty: Bool { used == 0 }
 

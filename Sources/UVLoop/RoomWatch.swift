@@ -6,10 +6,11 @@ import Glibc
 /// libuv tells that only of bytes it has been given for good, so the socket is watched beside it, by a second descriptor
 /// of the same socket. It belongs to its loop's thread.
 final class RoomWatch {
+    private let driver: LoopDriver
     private let hasRoom: () -> Void
     private var descriptor: Int32
     private var poll: LoopPoll?
-    /// Asks again and again where there is nothing to watch with.
+    /// Asks again and again where there is nothing to watch with; made when it is needed.
     private var timer: LoopTimer?
 
     private static let retryMilliseconds: UInt64 = 5
@@ -20,11 +21,11 @@ final class RoomWatch {
     ///   - socket: the open stream.
     ///   - hasRoom: called in a callback of libuv's, at each turn until the watch is stopped.
     init(on driver: LoopDriver, _ socket: UnsafeMutablePointer<uv_handle_t>, hasRoom: @escaping () -> Void) {
+        self.driver = driver
         self.hasRoom = hasRoom
         var original: uv_os_fd_t = -1
         descriptor =
             if unsafe uv_fileno(socket, &original) == 0 { fcntl(original, F_DUPFD_CLOEXEC, 0) } else { -1 }
-        timer = LoopTimer(on: driver, fired: hasRoom)
         if descriptor >= 0 {
             poll = try? LoopPoll(
                 on: driver,
@@ -39,6 +40,7 @@ final class RoomWatch {
 
     func start() {
         if let poll { return poll.wait(for: .writable) }
+        if timer == nil { timer = LoopTimer(on: driver, fired: hasRoom) }
         timer?.start(after: Self.retryMilliseconds, every: Self.retryMilliseconds)
     }
 

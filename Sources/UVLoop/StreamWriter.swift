@@ -20,7 +20,7 @@ import CUV
     @usableFromInline let state = LoopBound(State())
     private let driver: LoopDriver
     private var stream: ByteStream?
-    /// Says when a socket that was full has room again; made when it is first full.
+    /// Says when a socket that was full has room again; made when it is first full, or full again after a rest.
     private var room: RoomWatch?
     private(set) var isFull = false
     /// Whether the end of the turn is awaited.
@@ -117,6 +117,13 @@ import CUV
         // With nothing left to write there is no room to wait for.
         if buffer.isEmpty { tookAll() }
         return true
+    }
+
+    /// Lets go of what only a socket that was full needs.
+    package func rest() {
+        guard !isFull else { return }
+        room?.close()
+        room = nil
     }
 
     // MARK: The stream's side

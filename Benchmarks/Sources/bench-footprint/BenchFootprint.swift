@@ -70,7 +70,10 @@ extension BenchFootprint {
     /// How many commands each connection has at a time before it rests.
     private static let burst = 100
 
-    /// Makes connections and uses each, with many commands at a time.
+    /// A script whose reply has a thousand levels.
+    private static let deepReply = "local reply = {} for level = 1, 999 do reply = {reply} end return reply"
+
+    /// Makes connections and uses each, with many commands at a time and a deep reply.
     private static func connect(
         to url: String,
         _ count: Int,
@@ -84,6 +87,7 @@ extension BenchFootprint {
                         for _ in 0..<burst { commands.addTask { try await ping(client) } }
                         try await commands.waitForAll()
                     }
+                    _ = try await client.send("EVAL", deepReply, "0", as: Unread.self)
                     return client
                 }
             }
@@ -123,7 +127,7 @@ extension BenchFootprint {
     }
 
     /// Any reply, stepped over.
-    private struct Unread: RESPDecodable {
+    fileprivate struct Unread: RESPDecodable {
         init(from reader: inout RESPReader) throws(RESPDecodingError) { try reader.skip() }
     }
 }
