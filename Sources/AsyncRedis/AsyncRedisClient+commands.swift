@@ -23,6 +23,8 @@ extension AsyncRedisClient {
     ///
     /// - Returns: the value, or `nil` if the key or the field does not exist.
     /// - Throws: ``RedisError``: `unexpectedReply` if the value is not of that type, and as ``hget(_:_:timeout:)`` does.
+    @_specialize(where Value == [UInt8])
+    @_specialize(where Value == Int)
     public func hget<Value: RESPDecodable>(
         _ key: String,
         _ field: String,
@@ -48,6 +50,7 @@ extension AsyncRedisClient {
     ///
     /// - Returns: one element for each field, in their order, `nil` where the key or the field does not exist.
     /// - Throws: ``RedisError`` as ``hmget(_:_:timeout:)`` does; `unexpectedReply` if any value is not of that type.
+    @_specialize(where Value == [UInt8])
     public func hmget<Value: RESPDecodable>(
         _ key: String,
         _ fields: [String],
@@ -100,6 +103,7 @@ extension AsyncRedisClient {
     ///
     /// - Returns: the elements; `[]` if the key does not exist or no element is in the range.
     /// - Throws: ``RedisError`` as ``lrange(_:_:_:timeout:)`` does.
+    @_specialize(where Element == [UInt8])
     public func lrange<Element: RESPDecodable>(
         _ key: String,
         _ start: Int,
@@ -133,7 +137,7 @@ extension AsyncRedisClient {
     public func send(_ words: any RESPEncodable..., timeout: Duration? = nil) async throws(RedisError)
         -> RESPValue
     {
-        try await send(RESPWordList(words), as: RESPValue.self, timeout)
+        try await perform(words: words, as: RESPValue.self, timeout: timeout)
     }
 
     /// Any command, by its words, its reply decoded as a type.
@@ -144,12 +148,19 @@ extension AsyncRedisClient {
     ///
     /// - Returns: the decoded reply.
     /// - Throws: ``RedisError``: `unexpectedReply` if the reply is not of that type, and as ``send(_:timeout:)`` does.
+    @_specialize(where Value == String)
+    @_specialize(where Value == String?)
+    @_specialize(where Value == [UInt8])
+    @_specialize(where Value == [UInt8]?)
+    @_specialize(where Value == Int)
+    @_specialize(where Value == Bool)
+    @_specialize(where Value == [String])
     public func send<Value: RESPDecodable>(
         _ words: any RESPEncodable...,
         as type: Value.Type,
         timeout: Duration? = nil
     ) async throws(RedisError) -> Value {
-        try await send(RESPWordList(words), as: type, timeout)
+        try await perform(words: words, as: type, timeout: timeout)
     }
 
     /// Any command, its words in an array.
@@ -159,50 +170,46 @@ extension AsyncRedisClient {
     public func send(words: [any RESPEncodable], timeout: Duration? = nil) async throws(RedisError)
         -> RESPValue
     {
-        try await send(RESPWordList(words), as: RESPValue.self, timeout)
+        try await perform(words: words, as: RESPValue.self, timeout: timeout)
     }
 
     /// Any command, its words in an array, its reply decoded as a type.
     ///
     /// - Returns: the decoded reply.
     /// - Throws: ``RedisError`` as ``send(_:as:timeout:)`` does.
+    @_specialize(where Value == String)
+    @_specialize(where Value == String?)
+    @_specialize(where Value == [UInt8])
+    @_specialize(where Value == [UInt8]?)
+    @_specialize(where Value == Int)
+    @_specialize(where Value == Bool)
+    @_specialize(where Value == [String])
     public func send<Value: RESPDecodable>(
         words: [any RESPEncodable],
         as type: Value.Type,
         timeout: Duration? = nil
     ) async throws(RedisError) -> Value {
-        try await send(RESPWordList(words), as: type, timeout)
+        try await perform(words: words, as: type, timeout: timeout)
     }
 
-    @inline(__always)
-    private func send<Value: RESPDecodable>(
-        _ command: RESPWordList,
-        as type: Value.Type,
-        _ timeout: Duration?
-    ) async throws(RedisError) -> Value {
-        let effect = command.effect
-        if effect != .none { try check(effect, command) }
-        return try await perform(command, as: type, timeout: timeout, effect: effect)
-    }
-
-    /// Refuses a command whose effect on those behind it is not for this client.
-    private func check(_ effect: CommandEffect, _ command: RESPWordList) throws(RedisError) {
+    /// Why a command whose effect on those behind it is not for this client is refused; nil if it is.
+    func refusal(_ effect: CommandEffect, _ command: RESPWordList) -> RedisError? {
         let name = command.capitals(0) ?? ""
         let problem: String
         switch effect {
-        case .none: return
+        case .none: return nil
         case .blocks:
-            if connection.isExclusive { return }
+            if connection.isExclusive { return nil }
             problem = "blocks on the server and would hold up everyone who shares this client"
         case .changesConnection:
-            if connection.isExclusive { return }
+            if connection.isExclusive { return nil }
             problem = "changes the connection for everyone who shares this client"
         case .breaksMatching:
-            throw invalid(
+            return invalid(
                 "\(name) changes how a server answers, and replies could not be matched to commands any more"
             )
         }
-        throw invalid(
+        return invalid(
             "\(name) \(problem): make a client of your own with connect(to:), or set the policy's isExclusive"
         )
     }

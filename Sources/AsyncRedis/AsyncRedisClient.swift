@@ -145,22 +145,50 @@ public final class AsyncRedisClient: Sendable {
     /// - Parameters:
     ///   - command: made where it is written, so that a task keeps none of it while it waits.
     ///   - timeout: the most time it may take; the endpoint's and the task's own limits hold beside it.
-    ///   - effect: what it does to those behind it; whether it may be sent here has been checked.
     @inline(__always)
     func perform<Value: RESPDecodable>(
         _ command: @autoclosure () -> some RESPCommand,
         as type: Value.Type,
-        timeout: Duration?,
-        effect: CommandEffect = .none
+        timeout: Duration?
     ) async throws(RedisError) -> Value {
-        let end = await CommandWaiter.suspend(servedBy: loop) { waiter in
-            submit(command(), timeout, effect, waiter)
-        }
+        try await end(as: type) { waiter in submit(command(), timeout, .none, waiter) }
+    }
+
+    /// Sends a command of any words and decodes its reply.
+    ///
+    /// Whether it may be sent here is asked first.
+    @inline(__always)
+    func perform<Value: RESPDecodable>(
+        words: [any RESPEncodable],
+        as type: Value.Type,
+        timeout: Duration?
+    ) async throws(RedisError) -> Value {
+        try await end(as: type) { waiter in submit(words: words, timeout, waiter) }
+    }
+
+    /// Suspends the task, has it handed in, and decodes the reply when it goes on.
+    @inline(__always)
+    private func end<Value: RESPDecodable>(
+        as type: Value.Type,
+        _ submit: (CommandWaiter) -> Void
+    ) async throws(RedisError) -> Value {
+        let end = await CommandWaiter.suspend(servedBy: loop, submit)
         connection.hasBeenResumed()
         switch end {
         case .reply(let reply): return try reply.decode(type, endpoint: connection.endpoint)
         case .failure(let error): throw error
         }
+    }
+
+    /// Hands a command of any words in, or refuses it.
+    @inline(never)
+    private func submit(words: [any RESPEncodable], _ timeout: Duration?, _ waiter: CommandWaiter) {
+        let command = RESPWordList(words)
+        let effect = command.effect
+        if effect != .none, let refusal = refusal(effect, command) {
+            return waiter.resume(.failure(refusal))
+        }
+        submit(command, timeout, effect, waiter)
     }
 
     /// Hands a command in.

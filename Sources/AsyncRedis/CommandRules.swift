@@ -20,41 +20,68 @@ extension CommandEffect {
     }
 }
 
+/// What is known of a command by its name.
+private enum CommandRule {
+    case breaksMatching
+    /// Only with this word behind the name.
+    case breaksMatchingWith(String)
+    case changesConnection
+    /// For the time that the word at this place names, in units of so many nanoseconds; the last word is at place −1.
+    case blocks(timeAt: Int, per: Double)
+    /// For the milliseconds behind the option `BLOCK`, if it is there.
+    case blocksIfAsked
+}
+
+/// The commands that have an effect, in the order of their names.
+///
+/// Source: the command reference of Redis 7 and Valkey 8.
+private let commandRules: [(name: RESPName, rule: CommandRule)] = {
+    let (seconds, milliseconds) = (1_000_000_000.0, 1_000_000.0)
+    let rules: [(names: [String], rule: CommandRule)] = [
+        (["SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"], .breaksMatching),
+        (["UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE"], .breaksMatching),
+        (["MONITOR", "SYNC", "PSYNC", "REPLCONF", "HELLO"], .breaksMatching),
+        (["CLIENT"], .breaksMatchingWith("REPLY")),
+        (["SCRIPT"], .breaksMatchingWith("DEBUG")),
+        (["MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH", "SELECT"], .changesConnection),
+        (["AUTH", "RESET", "QUIT", "READONLY", "READWRITE", "ASKING"], .changesConnection),
+        (["BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "BZPOPMIN", "BZPOPMAX"], .blocks(timeAt: -1, per: seconds)),
+        (["BLMPOP", "BZMPOP"], .blocks(timeAt: 1, per: seconds)),
+        (["WAIT"], .blocks(timeAt: 2, per: milliseconds)),
+        (["WAITAOF"], .blocks(timeAt: 3, per: milliseconds)),
+        (["XREAD", "XREADGROUP"], .blocksIfAsked),
+    ]
+    return rules.flatMap { names, rule in names.map { (RESPName($0.utf8)!, rule) } }.sorted { $0.0 < $1.0 }
+}()
+
 extension RESPWordList {
     /// The command's effect.
-    ///
-    /// Source: the command reference of Redis 7 and Valkey 8.
     var effect: CommandEffect {
-        // Names of other lengths have no effect, and most commands are found here.
-        guard let length = byteCount(ofWord: 0), (4...12).contains(length), let name = capitals(0) else {
-            return .none
-        }
-        switch name {
-        case "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE",
-            "MONITOR",
-            "SYNC", "PSYNC", "REPLCONF", "HELLO":
+        // Names of other lengths have none.
+        guard let name = name(ofLength: 4...12), let rule = rule(of: name) else { return .none }
+        switch rule {
+        case .breaksMatching:
             return .breaksMatching
-        case "CLIENT":
-            return capitals(1) == "REPLY" ? .breaksMatching : .none
-        case "SCRIPT":
-            return capitals(1) == "DEBUG" ? .breaksMatching : .none
-        case "MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH", "SELECT", "AUTH", "RESET", "QUIT", "READONLY",
-            "READWRITE",
-            "ASKING":
+        case .breaksMatchingWith(let word):
+            return capitals(1) == word ? .breaksMatching : .none
+        case .changesConnection:
             return .changesConnection
-        case "BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "BZPOPMIN", "BZPOPMAX":
-            return .blocks(nanoseconds(ofWord: wordCount - 1, per: 1_000_000_000))
-        case "BLMPOP", "BZMPOP":
-            return .blocks(nanoseconds(ofWord: 1, per: 1_000_000_000))
-        case "WAIT":
-            return .blocks(nanoseconds(ofWord: 2, per: 1_000_000))
-        case "WAITAOF":
-            return .blocks(nanoseconds(ofWord: 3, per: 1_000_000))
-        case "XREAD", "XREADGROUP":
+        case .blocks(let place, let unit):
+            return .blocks(nanoseconds(ofWord: place < 0 ? wordCount + place : place, per: unit))
+        case .blocksIfAsked:
             return blockOption.map { .blocks(nanoseconds(ofWord: $0, per: 1_000_000)) } ?? .none
-        default:
-            return .none
         }
+    }
+
+    private func rule(of name: RESPName) -> CommandRule? {
+        var range = commandRules.indices
+        while !range.isEmpty {
+            let middle = range.lowerBound + range.count / 2
+            let candidate = commandRules[middle].name
+            if candidate == name { return commandRules[middle].rule }
+            range = candidate < name ? (middle + 1)..<range.upperBound : range.lowerBound..<middle
+        }
+        return nil
     }
 
     /// The place of the word after `BLOCK`, which stands before `STREAMS` if it is an option, in any order with others.

@@ -133,6 +133,28 @@ package struct RESPKeyAndList: RESPCommand {
     }
 }
 
+/// A name of up to 16 bytes, in which capitals and small letters are the same: a number, so that two are compared at once.
+package struct RESPName: Comparable {
+    @usableFromInline let bytes: UInt128
+
+    /// - Returns: nil if it is longer.
+    package init?(_ name: some Collection<UInt8>) {
+        var bytes: UInt128 = 0
+        for byte in name {
+            guard bytes >> 120 == 0 else { return nil }
+            let isSmall = byte >= UInt8(ascii: "a") && byte <= UInt8(ascii: "z")
+            bytes = bytes << 8 | UInt128(isSmall ? byte - 0x20 : byte)
+        }
+        self.bytes = bytes
+    }
+
+    @inlinable
+    package static func == (left: RESPName, right: RESPName) -> Bool { left.bytes == right.bytes }
+
+    @inlinable
+    package static func < (left: RESPName, right: RESPName) -> Bool { left.bytes < right.bytes }
+}
+
 /// A command of any words.
 package struct RESPWordList: RESPCommand {
     private let words: [RESPWord]
@@ -144,9 +166,14 @@ package struct RESPWordList: RESPCommand {
     /// How many words there are.
     package var wordCount: Int { words.count }
 
-    /// How many bytes a word has, or nil if there is none at that place.
-    package func byteCount(ofWord index: Int) -> Int? {
-        words.indices.contains(index) ? words[index].byteCount : nil
+    /// The first word, as names are compared; nil if its length is another one, or it is a number.
+    package func name(ofLength lengths: ClosedRange<Int>) -> RESPName? {
+        guard let word = words.first, lengths.contains(word.byteCount) else { return nil }
+        return switch word.content {
+        case .text(let text): RESPName(text.utf8)
+        case .bytes(let bytes): RESPName(bytes)
+        case .signed, .unsigned: nil
+        }
     }
 
     /// A word in capitals, or nil if there is none at that place or it is not text.
@@ -162,17 +189,16 @@ package struct RESPWordList: RESPCommand {
 
     package func byteCount(_ limits: RESPLimits) throws(RESPEncodingError) -> Int {
         var size = CommandSize(limits)
-        for word in words { size.add(word.byteCount) }
+        // The span, here and below, so that no word is copied to be looked at.
+        let words = words.span
+        for index in words.indices { size.add(words[index].byteCount) }
         return try size.total()
     }
 
     package func encode(into output: inout OutputSpan<UInt8>) {
+        let words = words.span
         output.appendHeader(RESPType.array, words.count)
-        for word in words {
-            output.appendHeader(RESPType.bulkString, word.byteCount)
-            word.encode(into: &output)
-            output.appendLineEnd()
-        }
+        for index in words.indices { words[index].encode(into: &output) }
     }
 
     package func encode(
@@ -208,11 +234,7 @@ package struct RESPWordList: RESPCommand {
             } else {
                 output.appendHeader(RESPType.array, words.count)
             }
-            for word in words[range] {
-                output.appendHeader(RESPType.bulkString, word.byteCount)
-                word.encode(into: &output)
-                output.appendLineEnd()
-            }
+            for word in words[range] { word.encode(into: &output) }
             if let large { output.appendHeader(RESPType.bulkString, large.byteCount) }
         }
     }
@@ -273,7 +295,7 @@ extension OutputSpan<UInt8> {
         append(bulkString: text)
     }
 
-    fileprivate mutating func appendWord(_ integer: Int) {
+    mutating func appendWord(_ integer: some FixedWidthInteger) {
         appendHeader(RESPType.bulkString, decimalDigits(integer))
         append(decimal: integer)
         appendLineEnd()

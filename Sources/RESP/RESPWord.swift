@@ -45,15 +45,15 @@ public struct RESPWord: Sendable, ExpressibleByStringLiteral, ExpressibleByInteg
         }
     }
 
-    /// Writes the word's bytes.
+    /// Writes the word as a bulk string.
     ///
-    /// There must be room for them.
+    /// There must be room for it.
     func encode(into output: inout OutputSpan<UInt8>) {
         switch content {
-        case .text(let text): output.append(copying: text.utf8Span.span)
-        case .bytes(let bytes): output.append(copying: bytes.span)
-        case .signed(let integer): output.append(decimal: integer)
-        case .unsigned(let integer): output.append(decimal: integer)
+        case .text(let text): output.append(bulkString: text)
+        case .bytes(let bytes): output.append(bulkString: bytes.span)
+        case .signed(let integer): output.appendWord(integer)
+        case .unsigned(let integer): output.appendWord(integer)
         }
     }
 }

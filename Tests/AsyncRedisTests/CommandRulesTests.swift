@@ -15,6 +15,8 @@ import Testing
         "GET k", "SET BLPOP 1", "CLIENT ID", "SCRIPT LOAD x", "XREAD STREAMS s 0",
         "XREAD COUNT 1 STREAMS block 0",
         "XREADGROUP GROUP block c STREAMS s >", "XREADGROUP GROUP g block STREAMS s >", "P", "WAITED 1 2",
+        "1234", "HELL", "HELLOO", "\u{1}HELLO", "AAAA", "ZZZZZZZZZZZZ", "XREADGROUPSX", "mültï",
+        "SUBSCRIBE\u{0}",
     ])
     func mostDoNothing(words: String) {
         #expect(effect(words) == .none)
@@ -23,6 +25,8 @@ import Testing
     @Test(
         arguments: [
             ("BLPOP a b 1.5", second + second / 2), ("bzpopmax k 0", .max), ("BLMPOP 2 1 k LEFT", 2 * second),
+            ("brpop a 1", second), ("BLMOVE a b LEFT LEFT 1", second), ("brpoplpush a b 1", second),
+            ("BZPOPMIN k 1", second), ("bzmpop 1 1 k MIN", second),
             ("WAIT 1 100", second / 10), ("WAITAOF 1 0 100", second / 10),
             ("XREAD BLOCK 0 STREAMS s $", .max),
             ("XREADGROUP GROUP streams me BLOCK 3000 STREAMS st >", 3 * second),
@@ -34,13 +38,27 @@ import Testing
         #expect(effect(words) == .blocks(nanoseconds))
     }
 
-    @Test(arguments: ["multi", "EXEC", "SELECT 1", "Watch k", "RESET", "QUIT"])
+    @Test(arguments: [
+        "multi", "EXEC", "discard", "Watch k", "unwatch", "SELECT 1", "auth x", "RESET", "QUIT", "readonly",
+        "READWRITE", "Asking",
+    ])
     func someChangeTheConnection(words: String) {
         #expect(effect(words) == .changesConnection)
     }
 
-    @Test(arguments: ["subscribe a", "MONITOR", "client Reply off", "script debug yes", "HELLO 3", "SYNC"])
+    @Test(arguments: [
+        "subscribe a", "PSUBSCRIBE a", "ssubscribe a", "unsubscribe", "PUNSUBSCRIBE", "sunsubscribe",
+        "MONITOR", "sync",
+        "PSYNC ? -1", "replconf x", "HELLO 3", "client Reply off", "script debug yes",
+    ])
     func someCannotBeMatched(words: String) {
         #expect(effect(words) == .breaksMatching)
+    }
+
+    /// A name may come as bytes, too.
+    @Test func bytesAreANameAsTextIs() {
+        #expect(RESPWordList([Array("Monitor".utf8)]).effect == .breaksMatching)
+        #expect(RESPWordList([[0x4d, 0xff, 0x4e, 0x49] as [UInt8]]).effect == .none)
+        #expect(RESPWordList([]).effect == .none)
     }
 }
