@@ -65,6 +65,10 @@ forbid_import "The libraries use neither Foundation nor Dispatch" 'Foundation[A-
 ! grep -rnE --include='*.swift' --exclude=StandardStreams.swift '(^|[^A-Za-z])unsafe[ (]' \
     Sources/AsyncIO Sources/AsyncRedis Sources/resp-dump ||
     fail "Unsafe code lives in UVLoop, in small files of RESP, and where resp-dump reads and writes: move what is listed above there."
+# The counts see the locks of POSIX alone.
+! grep -rnE --include='*.swift' '(^|[^A-Za-z])(Mutex|OSAllocatedUnfairLock|NSLock)([^A-Za-z]|$)' \
+    Sources/RESP Sources/UVLoop Sources/AsyncIO Sources/AsyncRedis Examples/IOKinds/Sources | grep -vE '^[^:]*:[0-9]+: *//' ||
+    fail "A lock is a Locked, which scripts/count.sh counts: use one in the lines above."
 ! grep -nE 'uv_|Clock\.now|\.now\b|Task *\{|withLock|import UVLoop' Sources/*/*StateMachine*.swift ||
     fail "A state machine does no I/O and reads no clock: time comes in as an argument."
 check_fault_table

@@ -3,8 +3,8 @@ public import Synchronization
 
 /// What waits for one endpoint, of all its clients together: so many commands, with so many bytes, and no more.
 ///
-/// What waits on the loop is counted there; tasks elsewhere reserve room before they do anything for a command. What it
-/// takes is plain loads and stores for the loop, and no lock for anybody.
+/// What waits on the loop is counted there; tasks elsewhere reserve room before they do anything for a command. Each command of
+/// a task on the loop takes plain loads and stores, each batch that arrives two subtractions that others see, and nobody a lock.
 @_spi(Driver) public final class Backlog: Sendable {
     /// A number of commands, and of their bytes.
     @frozen public struct Amount: Hashable, Sendable {

@@ -45,13 +45,18 @@ private let commandRules: [(name: RESPName, rule: CommandRule)] = {
         (["SCRIPT"], .breaksMatchingWith("DEBUG")),
         (["MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH", "SELECT"], .changesConnection),
         (["AUTH", "RESET", "QUIT", "READONLY", "READWRITE", "ASKING"], .changesConnection),
-        (["BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "BZPOPMIN", "BZPOPMAX"], .blocks(timeAt: -1, per: seconds)),
+        (["BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH"], .blocks(timeAt: -1, per: seconds)),
+        (["BZPOPMIN", "BZPOPMAX"], .blocks(timeAt: -1, per: seconds)),
         (["BLMPOP", "BZMPOP"], .blocks(timeAt: 1, per: seconds)),
         (["WAIT"], .blocks(timeAt: 2, per: milliseconds)),
         (["WAITAOF"], .blocks(timeAt: 3, per: milliseconds)),
         (["XREAD", "XREADGROUP"], .blocksIfAsked),
     ]
-    return rules.flatMap { names, rule in names.map { (RESPName($0.utf8)!, rule) } }.sorted { $0.0 < $1.0 }
+    let named = rules.flatMap { names, rule in
+        // None of them is too long for one.
+        names.compactMap { text in RESPName(text.utf8).map { (name: $0, rule: rule) } }
+    }
+    return named.sorted { $0.name < $1.name }
 }()
 
 extension RESPWordList {

@@ -38,7 +38,7 @@ extension RedisConnection {
             return
         }
         if restTimer == nil {
-            restTimer = LoopTimer(on: core.driver, fired: { [weak self] in self?.restIsOver() })
+            restTimer = LoopTimer(on: core.driver, fired: { [unowned self] in restIsOver() })
         }
         // A started millisecond does not count; libuv adds its own time to a timeout, so leave it room.
         let milliseconds = min((instant > now ? instant - now : 0) / 1_000_000 + 1, UInt64.max / 4)

@@ -267,7 +267,8 @@ package protocol ByteStreamDelegate: AnyObject {
         guard let descriptor else { return false }
         var byte: UInt8 = 0
         // One byte is looked at and stays where it is; a failure does not.
-        guard unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT)) < 0 else { return true }
+        let count = unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT))
+        guard count < 0 else { return true }
         let failure = errno
         guard failure != EAGAIN, failure != EINTR else { return false }
         failureSeen = failureSeen ?? IOError(-failure)

@@ -3,7 +3,8 @@
 /// A stored property of a class costs a run-time check of exclusive access at each use; here the loop's thread vouches
 /// for it instead, and a debug build checks that no change comes inside another.
 @_spi(Driver) @safe @frozen public struct LoopBound<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
-    // Safe to share: the value is touched on one thread at a time, its loop's, and never again from inside a change of it.
+    // Safe to share: the value is touched on one thread at a time, its loop's, or that of whoever owns what holds it, such as a
+    // batch behind a lock; and never again from inside a change of it.
     @usableFromInline let memory: UnsafeMutablePointer<Value>
     #if DEBUG
         @usableFromInline let isBeingChanged: UnsafeMutablePointer<Bool>

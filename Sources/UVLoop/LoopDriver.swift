@@ -288,7 +288,8 @@ import Synchronization
 
     // MARK: Time
 
-    /// The time in nanoseconds, on the clock of `LoopClock`; read once a turn, and cut to milliseconds.
+    /// The time in nanoseconds, on the clock of `LoopClock`, cut to milliseconds; as of the turn's beginning, or of the poll
+    /// behind it.
     package var now: UInt64 { phase == .closed ? LoopClock.now : unsafe uv_now(uvLoop) * 1_000_000 }
 
     /// An instant a tick and a half of the kernel's after this one at most, and not before it unless a tick is late by more

@@ -42,7 +42,8 @@ extension EndingTests {
         }
         for failure in finder == .write ? [await first, second] : [second] {
             #expect(failure?.code == .connectionLost)
-            #expect(failure?.ioError?.name == (isReset ? "ECONNRESET" : nil), "\(String(describing: failure))")
+            let name = failure?.ioError?.name
+            #expect(name == (isReset ? "ECONNRESET" : nil), "\(String(describing: failure))")
         }
         server.stop()
         await loop.shutdown()

@@ -28,7 +28,7 @@ extension FaultTests {
         let allowance = Self.grace + (await noise.stop())
         for ending in endings {
             #expect(ending.sight == Sight(.deadlineExceeded, .indeterminate))
-            #expect(ending.lateness <= allowance && ending.lateness >= .zero - allowance, "\(ending)")
+            #expect(ending.lateness <= allowance && ending.lateness >= .zero, "\(ending)")
         }
         await loop.shutdown()
         server.stop()

@@ -74,7 +74,8 @@ import Testing
         let policy = EndpointPolicy(connectTimeout: .seconds(3600), commandTimeout: .seconds(3600))
         let redis = try await AsyncRedisClient.connect(to: server.url, on: loop, policy: policy)
         async let reply = redis.send("PING")
-        while await loop.run({ redis.connection.machine.value.inflight == 0 }) {}
+        let isUnderWay = await eventually { await loop.run { redis.connection.machine.value.inflight > 0 } }
+        #expect(isUnderWay)
         let timeOut = await loop.run { redis.connection.core.driver.pollTimeOut }
         #expect(timeOut == nil)
         mayAnswer.open()

@@ -135,7 +135,9 @@ import Testing
     }
 
     /// The peer answers and goes away while the turn goes on: pieces that cannot be written any more are no reason to lose what
-    /// it said, whether or not one read takes all of it. An orderly end stays one.
+    /// it said.
+    ///
+    /// Whether or not one read takes all of it. An orderly end stays one.
     @Test(arguments: [10, 100_000], [true, false])
     func whatThePeerSaidIsReadAlthoughItCannotBeWrittenTo(byteCount: Int, isReset: Bool) async throws {
         let (mayAnswer, isGone) = (Gate(), Gate())
