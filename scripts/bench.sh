@@ -7,7 +7,7 @@
 #   scripts/bench.sh [--pairs N] [--scenario NAME] [--quick]
 #
 #   --pairs N        pairs of runs for each row (default 7)
-#   --scenario NAME  only the rows of hget, lrange5, lrange100, get1m, set1m or hmget10, or only the decoders: decoder
+#   --scenario NAME  only the rows of hget, lrange5, lrange100, get1m, set1m, hmget10 or get, or only the decoders: decoder
 #   --quick          a tenth of the requests, and 3 pairs: shows that it works, measures nothing
 #
 # Missing Debian packages are installed with apt-get. Nothing but packages is changed outside Benchmarks/.build.
@@ -25,6 +25,8 @@ hget       loop  1000 1000000  0.75  1.2
 lrange5    loop  100   300000  0.80  1.0
 lrange100  loop  100   100000  0.60  1.0
 hmget10    loop  100   150000  -     -
+get        loop  100   300000  -     -
+get        loop  1000  500000  -     -
 get1m      loop  10      3000  0.70  1.2
 set1m      loop  10      3000  0.70  1.2
 hget       actor 100   400000  -     -

@@ -2,7 +2,7 @@
  * bench-floor: what the kernel alone takes for the lanes of the scenario hget.
  *
  * --mode loop: one write of as many commands as there are lanes, one epoll_wait, one read of as many replies, and again: no
- * client does with fewer system calls. --mode pool: what a read brings is handed to a second thread, which hands as many
+ * client that sleeps in epoll_wait does with fewer system calls. --mode pool: what a read brings is handed to a second thread, which hands as many
  * commands back, and each wakes the other where it sleeps; the second thread stands for all of a pool. Replies are counted by
  * their bytes and not looked at. The JSON is that of bench-client and bench-hiredis; a request's latency is that of its round.
  */
@@ -127,9 +127,10 @@ static void run_pool_round(int descriptor, int epoll, const char *commands, long
         if (ready > 0) write_commands(descriptor, commands, ready);
         atomic_store(&is_asleep, 1);
         if (atomic_load(&commands_back) == 0) await_input(epoll);
-        atomic_store(&is_asleep, 0);
+        /* Whoever found this thread asleep has rung, or is about to. */
         uint64_t rung;
-        if (read(bell, &rung, sizeof rung) < 0 && errno != EAGAIN) die("eventfd: %s", strerror(errno));
+        if (!atomic_exchange(&is_asleep, 0) && read(bell, &rung, sizeof rung) < 0 && errno != EAGAIN)
+            die("eventfd: %s", strerror(errno));
         size_t most = left < sizeof buffer ? left : sizeof buffer;
         ssize_t count = read(descriptor, buffer, most);
         if (count < 0 && errno == EAGAIN) continue;

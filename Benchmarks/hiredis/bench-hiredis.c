@@ -160,6 +160,14 @@ static void build_hmget10(struct command *seed, struct command *request) {
     }
 }
 
+static void build_get(struct command *seed, struct command *request) {
+    add_word(seed, "SET");
+    add_word(seed, "bench:get");
+    add_word(seed, hget_value);
+    add_word(request, "GET");
+    add_word(request, "bench:get");
+}
+
 static void build_get1m(struct command *seed, struct command *request) {
     add_word(seed, "SET");
     add_word(seed, "bench:get1m");
@@ -189,6 +197,7 @@ static const struct scenario {
     {"get1m", build_get1m, is_get1m_reply},
     {"set1m", build_set1m, is_set1m_reply},
     {"hmget10", build_hmget10, is_hmget10_reply},
+    {"get", build_get, is_hget_reply},
 };
 
 static const struct scenario *find_scenario(const char *name) {
@@ -211,8 +220,8 @@ struct arguments {
 static void usage(const char *problem) {
     fprintf(stderr,
             "bench-hiredis: %s\n"
-            "usage: bench-hiredis --url redis://HOST[:PORT]\n"
-            "                     --scenario hget|lrange5|lrange100|get1m|set1m|hmget10\n"
+            "usage: bench-hiredis --url redis://HOST[:PORT][/0]\n"
+            "                     --scenario hget|lrange5|lrange100|get1m|set1m|hmget10|get\n"
             "                     --concurrency N --requests M      (1 <= N <= M)\n"
             "       bench-hiredis --version\n",
             problem);
@@ -228,7 +237,7 @@ static long parse_number(const char *text, long maximum, const char *problem) {
 }
 
 static void parse_url(const char *url, struct arguments *arguments) {
-    static const char problem[] = "--url must be redis://HOST[:PORT]";
+    static const char problem[] = "--url must be redis://HOST[:PORT][/0]";
     static const char scheme[] = "redis://";
     if (strncmp(url, scheme, strlen(scheme)) != 0) usage(problem);
     const char *host = url + strlen(scheme);
@@ -241,8 +250,12 @@ static void parse_url(const char *url, struct arguments *arguments) {
     char rest[16];
     if (strlen(host + length) >= sizeof rest) usage(problem);
     strcpy(rest, host + length);
-    size_t rest_length = strlen(rest);
-    if (rest_length > 0 && rest[rest_length - 1] == '/') rest[rest_length - 1] = '\0';
+    /* No other database than the first. */
+    char *path = strchr(rest, '/');
+    if (path != NULL) {
+        if (strcmp(path, "/") != 0 && strcmp(path, "/0") != 0) usage(problem);
+        *path = '\0';
+    }
     if (rest[0] == ':') {
         arguments->port = (int)parse_number(rest + 1, 65535, problem);
     } else if (rest[0] != '\0') {

@@ -25,9 +25,10 @@ struct Arguments: Sendable {
 
     static let usage = """
         usage: bench-client --url redis://HOST[:PORT]
-                            --scenario hget|lrange5|lrange100|get1m|set1m|hmget10
+                            --scenario hget|lrange5|lrange100|get1m|set1m|hmget10|get
                             --concurrency N --requests M      (1 <= N <= M)
                             [--mode loop|actor|pool]          (default: loop)
+                            [--max-inflight N]                (default: 1024, or as many as the concurrency)
                             [--client swift-async-redis|valkey-swift|redistack]
                                     (default: swift-async-redis; the others only in the bench-client of
                                     Benchmarks/SwiftClients, and with --mode actor or pool)
@@ -38,6 +39,8 @@ struct Arguments: Sendable {
     let concurrency: Int
     let requests: Int
     let mode: Mode
+    /// The client's policy; nil for room for one command of every lane.
+    let maxInflight: Int?
     let client: Client
 
     /// Reads the words after the program's name.
@@ -47,6 +50,7 @@ struct Arguments: Sendable {
         var concurrency: Int?
         var requests: Int?
         var mode = Mode.loop
+        var maxInflight: Int?
         var client = Client.asyncRedis
         var rest = words
         while let flag = rest.popFirst() {
@@ -62,6 +66,8 @@ struct Arguments: Sendable {
                 requests = try Self.number(value, in: 1...1_000_000_000, flag)
             case "--mode":
                 mode = try Self.choice(value, flag)
+            case "--max-inflight":
+                maxInflight = try Self.number(value, in: 1...1_000_000, flag)
             case "--client":
                 client = try Self.choice(value, flag)
             default:
@@ -80,6 +86,7 @@ struct Arguments: Sendable {
         self.concurrency = concurrency
         self.requests = requests
         self.mode = mode
+        self.maxInflight = maxInflight
         self.client = client
     }
 

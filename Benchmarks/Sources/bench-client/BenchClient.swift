@@ -20,6 +20,9 @@ struct BenchClient {
         }
         do {
             print(try await report(for: arguments).json)
+        } catch let error as RedisError where error.code == .invalidURL {
+            printError("bench-client: \(error)\n\(Arguments.usage)")
+            exit(2)
         } catch {
             printError("bench-client: \(error)")
             exit(1)
@@ -56,10 +59,10 @@ struct BenchClient {
         return report
     }
 
-    /// The policy as shipped, with room for one command of every lane, as hiredis has.
+    /// The policy as shipped, with room for one command of every lane, as hiredis has, if it is not said otherwise.
     private static func policy(for arguments: Arguments) -> EndpointPolicy {
         var policy = EndpointPolicy()
-        policy.maxInflight = max(policy.maxInflight, arguments.concurrency)
+        policy.maxInflight = arguments.maxInflight ?? max(policy.maxInflight, arguments.concurrency)
         if arguments.scenario == .set1m {
             policy.maxQueuedBytes = max(policy.maxQueuedBytes, 2 * Blob.size * arguments.concurrency)
         }

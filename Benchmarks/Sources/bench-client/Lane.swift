@@ -21,9 +21,10 @@ struct AsyncRedisLane: Lane {
         case .hget: try await hget()
         case .lrange5: try await lrange(last: 4, expecting: Array(Seed.items.prefix(5)))
         case .lrange100: try await lrange(last: 99, expecting: Seed.items)
-        case .get1m: try await get()
-        case .set1m: try await set()
+        case .get1m: try await getBlob()
+        case .set1m: try await setBlob()
         case .hmget10: try await hmget()
+        case .get: try await get()
         }
     }
 
@@ -56,6 +57,15 @@ struct AsyncRedisLane: Lane {
     }
 
     private mutating func get() async throws {
+        let (key, expected) = (scenario.key, Seed.name)
+        while !recorder.isFull {
+            let value = try await redis.send("GET", key, as: String?.self)
+            guard value == expected else { throw UnexpectedReply(scenario: scenario) }
+            recorder.lap()
+        }
+    }
+
+    private mutating func getBlob() async throws {
         let key = scenario.key
         while !recorder.isFull {
             let bytes = try await redis.send("GET", key, as: [UInt8].self)
@@ -64,7 +74,7 @@ struct AsyncRedisLane: Lane {
         }
     }
 
-    private mutating func set() async throws {
+    private mutating func setBlob() async throws {
         let (key, blob) = (scenario.key, Seed.blob)
         let expected = RESPValue.simpleString("OK")
         while !recorder.isFull {

@@ -2,7 +2,7 @@ import AsyncRedis
 
 /// What every lane asks, over and over.
 enum Scenario: String, Sendable {
-    case hget, lrange5, lrange100, get1m, set1m, hmget10
+    case hget, lrange5, lrange100, get1m, set1m, hmget10, get
 
     /// The key it reads or writes.
     var key: String { "bench:\(rawValue)" }
@@ -55,6 +55,8 @@ extension Scenario {
             for item in Seed.items.prefix(5) { _ = try await redis.send("RPUSH", key, item) }
         case .lrange100:
             for item in Seed.items { _ = try await redis.send("RPUSH", key, item) }
+        case .get:
+            _ = try await redis.send("SET", key, Seed.name)
         case .get1m:
             _ = try await redis.send("SET", key, Seed.blob)
         case .hmget10:

@@ -98,7 +98,8 @@
         mutating func hget() async throws
         mutating func lrange(last: Int, expecting: [String]) async throws
         mutating func get() async throws
-        mutating func set() async throws
+        mutating func getBlob() async throws
+        mutating func setBlob() async throws
         mutating func hmget() async throws
     }
 
@@ -109,9 +110,10 @@
             case .hget: try await hget()
             case .lrange5: try await lrange(last: 4, expecting: Array(Seed.items.prefix(5)))
             case .lrange100: try await lrange(last: 99, expecting: Seed.items)
-            case .get1m: try await get()
-            case .set1m: try await set()
+            case .get1m: try await getBlob()
+            case .set1m: try await setBlob()
             case .hmget10: try await hmget()
+            case .get: try await get()
             }
         }
     }

@@ -51,6 +51,16 @@
 
         mutating func get() async throws {
             let key = self.key
+            let expected = Seed.name
+            while !recorder.isFull {
+                let value = try await connection.get(key, as: String.self).value()
+                guard value == expected else { throw UnexpectedReply(scenario: scenario) }
+                recorder.lap()
+            }
+        }
+
+        mutating func getBlob() async throws {
+            let key = self.key
             while !recorder.isFull {
                 // As `[UInt8]` it would expect an array of numbers.
                 let buffer = try await connection.get(key).value().byteBuffer
@@ -61,7 +71,7 @@
             }
         }
 
-        mutating func set() async throws {
+        mutating func setBlob() async throws {
             let key = self.key
             let words = [RESPValue(from: key), blob]
             while !recorder.isFull {
@@ -75,8 +85,9 @@
     extension EventLoopFuture where Value: Sendable {
         /// The value, for a task that stays on its actor: NIO's `get()` would take it to Swift's global executor and back.
         fileprivate nonisolated(nonsending) func value() async throws -> Value {
-            try await withCheckedThrowingContinuation { continuation in
-                whenComplete { continuation.resume(with: $0) }
+            // As NIO does in `get()`.
+            try unsafe await withUnsafeThrowingContinuation { continuation in
+                whenComplete { unsafe continuation.resume(with: $0) }
             }
         }
     }

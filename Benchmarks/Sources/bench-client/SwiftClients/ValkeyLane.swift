@@ -45,6 +45,16 @@
 
         mutating func get() async throws {
             let key = self.key
+            let expected = Seed.name
+            while !recorder.isFull {
+                let value = try await connection.get(key)
+                guard value.map({ String($0) }) == expected else { throw UnexpectedReply(scenario: scenario) }
+                recorder.lap()
+            }
+        }
+
+        mutating func getBlob() async throws {
+            let key = self.key
             while !recorder.isFull {
                 let value = try await connection.get(key)
                 // As a buffer, whose bytes are copied all at once.
@@ -55,7 +65,7 @@
             }
         }
 
-        mutating func set() async throws {
+        mutating func setBlob() async throws {
             let key = self.key
             while !recorder.isFull {
                 let reply = try await connection.set(key, value: blob)
