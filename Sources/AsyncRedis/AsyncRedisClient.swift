@@ -183,7 +183,24 @@ public final class AsyncRedisClient: Sendable {
     /// Hands a command of any words in, or refuses it.
     @inline(never)
     private func submit(words: [any RESPEncodable], _ timeout: Duration?, _ waiter: CommandWaiter) {
-        let command = RESPWordList(words)
+        // Of a name, a key and perhaps a value no list is made, which would need memory.
+        guard words.count == 2 || words.count == 3 else {
+            return submit(RESPWordList(words), timeout, waiter)
+        }
+        let (first, second) = (words[0].respWord, words[1].respWord)
+        let third = words.count == 3 ? words[2].respWord : nil
+        guard let name = first.shortText, !CommandEffect.mayFollow(name), let key = second.shortText else {
+            let taken = third.map { [first, second, $0] } ?? [first, second]
+            return submit(RESPWordList(taken: taken), timeout, waiter)
+        }
+        guard let third else { return submit(RESPTextPair(name, key), timeout, .none, waiter) }
+        guard let value = third.shortText else {
+            return submit(RESPWordList(taken: [first, second, third]), timeout, waiter)
+        }
+        submit(RESPTextCommand(name, key, value), timeout, .none, waiter)
+    }
+
+    private func submit(_ command: RESPWordList, _ timeout: Duration?, _ waiter: CommandWaiter) {
         let effect = command.effect
         if effect != .none, let refusal = refusal(effect, command) {
             return waiter.resume(.failure(refusal))

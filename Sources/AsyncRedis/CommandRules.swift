@@ -54,16 +54,37 @@ private let commandRules: [(name: RESPName, rule: CommandRule)] = {
     ]
     let named = rules.flatMap { names, rule in
         // None of them is too long for one.
-        names.compactMap { text in RESPName(text.utf8).map { (name: $0, rule: rule) } }
+        names.compactMap { text in RESPName(text).map { (name: $0, rule: rule) } }
     }
     return named.sorted { $0.name < $1.name }
 }()
 
+private func rule(of name: RESPName) -> CommandRule? {
+    var range = commandRules.indices
+    while !range.isEmpty {
+        let middle = range.lowerBound + range.count / 2
+        let candidate = commandRules[middle].name
+        if candidate == name { return commandRules[middle].rule }
+        range = candidate < name ? (middle + 1)..<range.upperBound : range.lowerBound..<middle
+    }
+    return nil
+}
+
+/// Names of other lengths have no effect.
+private let lengthsOfNames = 4...12
+
+extension CommandEffect {
+    /// Whether a command of this name can have one.
+    static func mayFollow(_ name: String) -> Bool {
+        guard lengthsOfNames.contains(name.utf8.count), let name = RESPName(name) else { return false }
+        return rule(of: name) != nil
+    }
+}
+
 extension RESPWordList {
     /// The command's effect.
     var effect: CommandEffect {
-        // Names of other lengths have none.
-        guard let name = name(ofLength: 4...12), let rule = rule(of: name) else { return .none }
+        guard let name = name(ofLength: lengthsOfNames), let rule = rule(of: name) else { return .none }
         switch rule {
         case .breaksMatching:
             return .breaksMatching
@@ -76,17 +97,6 @@ extension RESPWordList {
         case .blocksIfAsked:
             return blockOption.map { .blocks(nanoseconds(ofWord: $0, per: 1_000_000)) } ?? .none
         }
-    }
-
-    private func rule(of name: RESPName) -> CommandRule? {
-        var range = commandRules.indices
-        while !range.isEmpty {
-            let middle = range.lowerBound + range.count / 2
-            let candidate = commandRules[middle].name
-            if candidate == name { return commandRules[middle].rule }
-            range = candidate < name ? (middle + 1)..<range.upperBound : range.lowerBound..<middle
-        }
-        return nil
     }
 
     /// The place of the word after `BLOCK`, which stands before `STREAMS` if it is an option, in any order with others.

@@ -71,6 +71,30 @@ package struct RESPTextCommand: RESPCommand {
     }
 }
 
+/// A command of two words of text.
+package struct RESPTextPair: RESPCommand {
+    package let name: String
+    package let argument: String
+
+    package init(_ name: String, _ argument: String) {
+        self.name = name
+        self.argument = argument
+    }
+
+    package func byteCount(_ limits: RESPLimits) throws(RESPEncodingError) -> Int {
+        var size = CommandSize(limits)
+        size.add(name.utf8.count)
+        size.add(argument.utf8.count)
+        return try size.total()
+    }
+
+    package func encode(into output: inout OutputSpan<UInt8>) {
+        output.appendHeader(RESPType.array, 2)
+        output.appendWord(name)
+        output.appendWord(argument)
+    }
+}
+
 /// A command of two words and two integers, as those that name a range.
 package struct RESPRangeCommand: RESPCommand {
     @usableFromInline let name: String
@@ -138,7 +162,9 @@ package struct RESPName: Comparable {
     @usableFromInline let bytes: UInt128
 
     /// - Returns: nil if it is longer.
-    package init?(_ name: some Collection<UInt8>) {
+    package init?(_ name: String) { self.init(utf8: name.utf8) }
+
+    init?(utf8 name: some Collection<UInt8>) {
         var bytes: UInt128 = 0
         for byte in name {
             guard bytes >> 120 == 0 else { return nil }
@@ -163,6 +189,11 @@ package struct RESPWordList: RESPCommand {
         self.words = words.map { $0.respWord }
     }
 
+    /// - Parameter taken: the words, as they have been asked for.
+    package init(taken words: [RESPWord]) {
+        self.words = words
+    }
+
     /// How many words there are.
     package var wordCount: Int { words.count }
 
@@ -170,8 +201,8 @@ package struct RESPWordList: RESPCommand {
     package func name(ofLength lengths: ClosedRange<Int>) -> RESPName? {
         guard let word = words.first, lengths.contains(word.byteCount) else { return nil }
         return switch word.content {
-        case .text(let text): RESPName(text.utf8)
-        case .bytes(let bytes): RESPName(bytes)
+        case .text(let text): RESPName(text)
+        case .bytes(let bytes): RESPName(utf8: bytes)
         case .signed, .unsigned: nil
         }
     }

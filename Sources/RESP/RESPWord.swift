@@ -26,6 +26,11 @@ public struct RESPWord: Sendable, ExpressibleByStringLiteral, ExpressibleByInteg
     /// An integer in decimal.
     public init(integerLiteral integer: Int64) { content = .signed(integer) }
 
+    /// The word, if it is text with fewer bytes than are worth keeping where they are.
+    package var shortText: String? {
+        if case .text(let text) = content, text.utf8.count < RESPLargeWord.minBytes { text } else { nil }
+    }
+
     /// How many bytes the word has.
     var byteCount: Int {
         switch content {
