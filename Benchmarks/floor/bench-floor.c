@@ -2,9 +2,9 @@
  * bench-floor: what the kernel alone takes for the lanes of the scenario hget.
  *
  * --mode loop: one write of as many commands as there are lanes, one epoll_wait, one read of as many replies, and again: no
- * client that sleeps in epoll_wait does with fewer system calls. --mode pool: what a read brings is handed to a second thread, which hands as many
- * commands back, and each wakes the other where it sleeps; the second thread stands for all of a pool. Replies are counted by
- * their bytes and not looked at. The JSON is that of bench-client and bench-hiredis; a request's latency is that of its round.
+ * client that sleeps in epoll_wait does with fewer system calls. --mode pool: what a read brings is handed to a second
+ * thread, which hands as many commands back, and each wakes the other where it sleeps; the second thread stands for all of a
+ * pool. Replies are counted by their bytes and not looked at. The JSON is that of bench-client and bench-hiredis; a request's latency is that of its round.
  */
 
 #include <arpa/inet.h>

@@ -116,6 +116,8 @@ extension AsyncRedisClient {
 
     // MARK: Any command
 
+    // What most replies are read as has code of its own (`@_specialize`); everything else is decoded through its conformance.
+
     /// Any command, by its words.
     ///
     /// ```swift

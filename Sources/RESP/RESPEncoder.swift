@@ -73,8 +73,8 @@ package struct RESPTextCommand: RESPCommand {
 
 /// A command of two words of text.
 package struct RESPTextPair: RESPCommand {
-    package let name: String
-    package let argument: String
+    private let name: String
+    private let argument: String
 
     package init(_ name: String, _ argument: String) {
         self.name = name
@@ -157,7 +157,7 @@ package struct RESPKeyAndList: RESPCommand {
     }
 }
 
-/// A name of up to 16 bytes, in which capitals and small letters are the same: a number, so that two are compared at once.
+/// A name of up to 15 bytes, in which capitals and small letters are the same: a number, so that two are compared at once.
 package struct RESPName: Comparable {
     @usableFromInline let bytes: UInt128
 
@@ -165,7 +165,8 @@ package struct RESPName: Comparable {
     package init?(_ name: String) { self.init(utf8: name.utf8) }
 
     init?(utf8 name: some Collection<UInt8>) {
-        var bytes: UInt128 = 0
+        // Before the first byte, so that a zero there counts.
+        var bytes: UInt128 = 1
         for byte in name {
             guard bytes >> 120 == 0 else { return nil }
             let isSmall = byte >= UInt8(ascii: "a") && byte <= UInt8(ascii: "z")

@@ -15,7 +15,7 @@ import Testing
         "GET k", "SET BLPOP 1", "CLIENT ID", "SCRIPT LOAD x", "XREAD STREAMS s 0",
         "XREAD COUNT 1 STREAMS block 0",
         "XREADGROUP GROUP block c STREAMS s >", "XREADGROUP GROUP g block STREAMS s >", "P", "WAITED 1 2",
-        "1234", "HELL", "HELLOO", "\u{1}HELLO", "AAAA", "ZZZZZZZZZZZZ", "XREADGROUPSX", "mültï",
+        "1234", "HELL", "HELLOO", "\u{1}HELLO", "\u{0}HELLO", "AAAA", "ZZZZZZZZZZZZ", "XREADGROUPSX", "mültï",
         "SUBSCRIBE\u{0}",
     ])
     func mostDoNothing(words: String) {
