@@ -71,30 +71,6 @@ package struct RESPTextCommand: RESPCommand {
     }
 }
 
-/// A command of two words of text.
-package struct RESPTextPair: RESPCommand {
-    private let name: String
-    private let argument: String
-
-    package init(_ name: String, _ argument: String) {
-        self.name = name
-        self.argument = argument
-    }
-
-    package func byteCount(_ limits: RESPLimits) throws(RESPEncodingError) -> Int {
-        var size = CommandSize(limits)
-        size.add(name.utf8.count)
-        size.add(argument.utf8.count)
-        return try size.total()
-    }
-
-    package func encode(into output: inout OutputSpan<UInt8>) {
-        output.appendHeader(RESPType.array, 2)
-        output.appendWord(name)
-        output.appendWord(argument)
-    }
-}
-
 /// A command of two words and two integers, as those that name a range.
 package struct RESPRangeCommand: RESPCommand {
     @usableFromInline let name: String

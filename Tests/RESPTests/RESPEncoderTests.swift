@@ -90,7 +90,6 @@ struct RESPEncoderTests {
         func list(_ words: String...) throws -> [UInt8] { try RESPEncoder.encode(words) }
         #expect(try bytes(RESPWordList(["SET", "", -7])) == list("SET", "", "-7"))
         #expect(try bytes(RESPWordList(taken: ["GET", -7])) == list("GET", "-7"))
-        #expect(try bytes(RESPTextPair("GET", "ké")) == list("GET", "ké"))
         #expect(try bytes(RESPTextCommand("HGET", "ké", "")) == list("HGET", "ké", ""))
         #expect(try bytes(RESPRangeCommand("LRANGE", "k", -10, 4)) == list("LRANGE", "k", "-10", "4"))
         #expect(try bytes(RESPKeyAndList("HMGET", "k", ["a", "", "c"])) == list("HMGET", "k", "a", "", "c"))
@@ -106,12 +105,6 @@ struct RESPEncoderTests {
         for command in commands {
             #expect(throws: RESPEncodingError.self) { try command.byteCount(limits) }
             #expect(throws: Never.self) { try command.byteCount(.default) }
-        }
-    }
-
-    @Test func aPairIsHeldAgainstTheLimits() {
-        for limits in [RESPLimits(maxBulkBytes: 3), RESPLimits(maxReplyBytes: 20), RESPLimits(maxWords: 1)] {
-            #expect(throws: RESPEncodingError.self) { try RESPTextPair("abc", "defg").byteCount(limits) }
         }
     }
 
