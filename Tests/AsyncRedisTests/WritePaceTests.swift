@@ -76,8 +76,11 @@ import Testing
         async let reply = redis.send("PING")
         let isUnderWay = await eventually { await loop.run { redis.connection.machine.value.inflight > 0 } }
         #expect(isUnderWay)
-        let timeOut = await loop.run { redis.connection.core.driver.pollTimeOut }
-        #expect(timeOut == nil)
+        for _ in 0..<20 {
+            let timeOut = await loop.run { redis.connection.core.driver.pollTimeOut }
+            // With work left over from the turn before the loop does not sleep at all, which takes no timer.
+            #expect(timeOut == nil || timeOut == 0)
+        }
         mayAnswer.open()
         #expect(try await reply == .simpleString("PONG"))
         await redis.close()

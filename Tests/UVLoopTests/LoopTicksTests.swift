@@ -87,8 +87,11 @@ import Testing
             ticks.join(member)
             return member
         }
-        let timeOut = await loop.run { [core = loop.core] in core.driver.pollTimeOut }
-        #expect(timeOut == nil)
+        for _ in 0..<20 {
+            let timeOut = await loop.run { [core = loop.core] in core.driver.pollTimeOut }
+            // With work left over from the turn before the loop does not sleep at all, which takes no timer.
+            #expect(timeOut == nil || timeOut == 0)
+        }
         await withTicks { $0.leave(member) }
         await loop.shutdown()
     }
