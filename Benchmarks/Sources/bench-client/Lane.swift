@@ -5,16 +5,20 @@ import AsyncRedis
 /// Each scenario has a loop of its own, written as a user would write it, so that nothing but the client's API stands
 /// between the lane and the connection.
 protocol Lane: Sendable {
-    /// Runs until the lane's recorder is full.
-    mutating func run() async throws
+    var scenario: Scenario { get }
+    var recorder: LatencyRecorder { get set }
+
+    // Each runs until the recorder is full.
+    mutating func hget() async throws
+    mutating func lrange(last: Int, expecting: [String]) async throws
+    mutating func hmget() async throws
+    mutating func get() async throws
+    mutating func getBlob() async throws
+    mutating func setBlob() async throws
 }
 
-/// A lane of this package's client.
-struct AsyncRedisLane: Lane {
-    let redis: AsyncRedisClient
-    let scenario: Scenario
-    var recorder: LatencyRecorder
-
+extension Lane {
+    /// Runs until the lane's recorder is full.
     mutating func run() async throws {
         recorder.start()
         switch scenario {
@@ -27,8 +31,15 @@ struct AsyncRedisLane: Lane {
         case .get: try await get()
         }
     }
+}
 
-    private mutating func hget() async throws {
+/// A lane of this package's client.
+struct AsyncRedisLane: Lane {
+    let redis: AsyncRedisClient
+    let scenario: Scenario
+    var recorder: LatencyRecorder
+
+    mutating func hget() async throws {
         let (key, field, expected) = (scenario.key, Seed.field, Seed.name)
         while !recorder.isFull {
             let value = try await redis.hget(key, field)
@@ -37,7 +48,7 @@ struct AsyncRedisLane: Lane {
         }
     }
 
-    private mutating func lrange(last: Int, expecting expected: [String]) async throws {
+    mutating func lrange(last: Int, expecting expected: [String]) async throws {
         let key = scenario.key
         while !recorder.isFull {
             let elements = try await redis.lrange(key, 0, last)
@@ -46,7 +57,7 @@ struct AsyncRedisLane: Lane {
         }
     }
 
-    private mutating func hmget() async throws {
+    mutating func hmget() async throws {
         let (key, fields) = (scenario.key, Seed.fields)
         let expected: [String?] = Seed.fieldValues
         while !recorder.isFull {
@@ -56,7 +67,7 @@ struct AsyncRedisLane: Lane {
         }
     }
 
-    private mutating func get() async throws {
+    mutating func get() async throws {
         let (key, expected) = (scenario.key, Seed.name)
         while !recorder.isFull {
             let value = try await redis.send("GET", key, as: String?.self)
@@ -65,7 +76,7 @@ struct AsyncRedisLane: Lane {
         }
     }
 
-    private mutating func getBlob() async throws {
+    mutating func getBlob() async throws {
         let key = scenario.key
         while !recorder.isFull {
             let bytes = try await redis.send("GET", key, as: [UInt8].self)
@@ -74,7 +85,7 @@ struct AsyncRedisLane: Lane {
         }
     }
 
-    private mutating func setBlob() async throws {
+    mutating func setBlob() async throws {
         let (key, blob) = (scenario.key, Seed.blob)
         let expected = RESPValue.simpleString("OK")
         while !recorder.isFull {

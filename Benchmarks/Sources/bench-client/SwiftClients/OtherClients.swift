@@ -90,34 +90,6 @@
         }
     }
 
-    /// A lane of another client.
-    protocol OtherLane: Lane {
-        var scenario: Scenario { get }
-        var recorder: LatencyRecorder { get set }
-
-        mutating func hget() async throws
-        mutating func lrange(last: Int, expecting: [String]) async throws
-        mutating func get() async throws
-        mutating func getBlob() async throws
-        mutating func setBlob() async throws
-        mutating func hmget() async throws
-    }
-
-    extension OtherLane {
-        mutating func run() async throws {
-            recorder.start()
-            switch scenario {
-            case .hget: try await hget()
-            case .lrange5: try await lrange(last: 4, expecting: Array(Seed.items.prefix(5)))
-            case .lrange100: try await lrange(last: 99, expecting: Seed.items)
-            case .get1m: try await getBlob()
-            case .set1m: try await setBlob()
-            case .hmget10: try await hmget()
-            case .get: try await get()
-            }
-        }
-    }
-
     /// A URL that not all clients would understand alike.
     private struct UnsupportedURL: Error, CustomStringConvertible {
         let url: String

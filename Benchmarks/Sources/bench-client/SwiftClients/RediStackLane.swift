@@ -3,7 +3,7 @@
     @unsafe @preconcurrency import RediStack
 
     /// A lane of RediStack.
-    struct RediStackLane: OtherLane {
+    struct RediStackLane: Lane {
         let connection: RedisConnection
         let scenario: Scenario
         /// What `set1m` sends.

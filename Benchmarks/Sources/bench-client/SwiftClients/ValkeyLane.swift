@@ -3,7 +3,7 @@
     import Valkey
 
     /// A lane of valkey-swift.
-    struct ValkeyLane: OtherLane {
+    struct ValkeyLane: Lane {
         let connection: ValkeyConnection
         let scenario: Scenario
         /// What `set1m` sends.
