@@ -1,4 +1,3 @@
-import Glibc
 import TestSupport
 
 @testable import AsyncRedis
@@ -150,8 +149,7 @@ final class FaultyServer: Sendable {
         case .halfCloses: connection.halfClose()
         case .tricklesForEver:
             connection.write("$100000000\r\n")
-            // The pace is the fault: a byte in a millisecond.
-            while connection.write("x") { usleep(1000) }
+            connection.trickle("x")
         case .repliesUnasked: connection.write(String(repeating: "+OK\r\n", count: onTheWire + 1))
         case .sendsGarbage: connection.write("+OK\r\nHTTP/1.1 400 Bad Request\r\n")
         case .pushes: connection.write(">2\r\n+message\r\n+hello\r\n")

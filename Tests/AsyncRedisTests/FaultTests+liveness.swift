@@ -1,5 +1,4 @@
 @_spi(Driver) import AsyncIO
-import Glibc
 import TestSupport
 import Testing
 
@@ -56,8 +55,7 @@ extension FaultTests {
         let server = try ScriptedServer { connection in
             _ = connection.readCommand()
             connection.write("$100000000\r\n")
-            // The pace is the fault: a byte in a millisecond.
-            while !isDone.value, connection.write("x") { usleep(1000) }
+            connection.trickle("x", while: { !isDone.value })
         }
         let policy = EndpointPolicy(maxInflight: 1, livenessTimeout: .milliseconds(100))
         let redis = try await AsyncRedisClient.connect(to: server.url, on: loop, policy: policy)

@@ -170,6 +170,15 @@ public final class ServerConnection: @unchecked Sendable {
     @discardableResult
     public func write(_ text: String, chunk: Int = .max) -> Bool { write(Array(text.utf8), chunk: chunk) }
 
+    /// Writes the text about once in a millisecond, for as long as the peer is there and `isWanted` says so.
+    ///
+    /// The pace is the fault; what ends it is waited for meanwhile.
+    public func trickle(_ text: String, while isWanted: () -> Bool = { true }) {
+        // Asked for nothing, it tells of a hang-up and of errors.
+        var peer = pollfd(fd: descriptor, events: 0, revents: 0)
+        while isWanted(), write(text), unsafe poll(&peer, 1, 1) == 0 {}
+    }
+
     /// Says that nothing more will be written; reading goes on.
     public func halfClose() { _ = Glibc.shutdown(descriptor, Int32(SHUT_WR)) }
 
