@@ -160,7 +160,7 @@ extension ConnectionPerformer {
     private func promoteNext() -> Bool {
         defer { settle() }
         while true {
-            let next = machine.value.promoteNext(position: output.accepted, now: now) { isCancelled($0) }
+            let next = machine.value.promoteNext(position: output.accepted, now: earlierNow) { isCancelled($0) }
             switch next {
             case .none:
                 return false
@@ -224,8 +224,8 @@ extension ConnectionPerformer {
 
     /// The stream is about to hand its output to the kernel.
     func willWrite() {
-        guard let expiry = machine.value.willWrite(now: now, handedOver: output.handedOver) else { return }
-        perform(expiry)
+        // Again, as long as one ends: its permit lets another in, which may have waited for too long.
+        while let expiry = machine.value.willWrite(now: now, handedOver: output.handedOver) { perform(expiry) }
     }
 
     /// The kernel has taken some of the output.
