@@ -13,9 +13,6 @@
 # Missing Debian packages are installed with apt-get. Nothing but packages is changed outside Benchmarks/.build.
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
-readonly hiredis_sdist=3.5.0
-readonly hiredis_sha256=c227592cc56b7df247abe4755c26723965be68972be2149fa441ac33d82131ba
-
 # scenario, mode, concurrency, requests, goals for the ratios of CPU and throughput
 readonly rows='
 hget       loop  1      20000  0.95  1.0
@@ -64,27 +61,6 @@ need_tools() {
     need_packages pkg-config libuv1-dev python3 python3-pip
     command -v cc >/dev/null || need_packages gcc libc6-dev
     [ "$scenario" = decoder ] || need_packages redis-server
-}
-
-# hiredis's source is whole in the sdist of its Python binding. It is fetched here and never committed.
-fetch_hiredis() {
-    hiredis_source=$c_build/hiredis-$hiredis_sdist/vendor
-    if [ -d "$hiredis_source" ]; then return; fi
-    say "fetching hiredis"
-    mkdir -p "$c_build"
-    python3 -m pip download --quiet --disable-pip-version-check --no-binary :all: --no-deps --dest "$c_build" \
-        "hiredis==$hiredis_sdist" >&2 || fail "cannot fetch hiredis: let pip reach a package index and run this again."
-    local archive=$c_build/hiredis-$hiredis_sdist.tar.gz
-    [ "$(sha256 "$archive")" = $hiredis_sha256 ] || fail "$archive is not the file expected: remove it and run this again."
-    # Whole, or not at all.
-    rm -rf "$c_build/unpacked"
-    mkdir "$c_build/unpacked"
-    tar -xzf "$archive" -C "$c_build/unpacked"
-    mv "$c_build/unpacked/hiredis-$hiredis_sdist" "$c_build"
-}
-
-sha256() {
-    python3 -c 'import hashlib, sys; print(hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())' "$1"
 }
 
 build() {
@@ -263,7 +239,7 @@ PYTHON
 
 parse_arguments "$@"
 need_tools
-fetch_hiredis
+fetch_hiredis "$c_build"
 build
 if [ "$scenario" = decoder ]; then
     scratch=$(mktemp -d)

@@ -6,8 +6,6 @@
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 readonly fuzzers=(decoder differential)
-readonly hiredis=hiredis-3.5.0
-readonly hiredis_sha256=c227592cc56b7df247abe4755c26723965be68972be2149fa441ac33d82131ba
 readonly build=.build/fuzz
 readonly sources=Tests/Fuzzing
 readonly corpus=Fixtures/corpus
@@ -33,22 +31,8 @@ done
 
 # --- Building ---------------------------------------------------------------------------------------------------------
 
-# The reader to compare with is part of a package on PyPI. It is never committed.
-fetch_hiredis() {
-    local archive=$build/$hiredis.tar.gz
-    if [ ! -e "$archive" ]; then
-        say "Fetching $hiredis"
-        python3 -m pip --version >/dev/null 2>&1 || fail "pip was not found: install python3-pip, then run this again."
-        python3 -m pip download -q --no-binary :all: --no-deps --dest "$build" "hiredis==${hiredis#hiredis-}" ||
-            fail "$hiredis could not be fetched: put $hiredis.tar.gz into $build yourself, then run this again."
-    fi
-    sha256sum --check --status <<<"$hiredis_sha256  $archive" ||
-        fail "$archive is not the file it should be: delete it, then run this again."
-    tar -xzf "$archive" -C "$build"
-}
-
 build_hiredis() {
-    local resources clang name vendor=$build/$hiredis/vendor/hiredis
+    local resources clang name vendor=$hiredis_source/hiredis
     resources=$(swiftc -print-target-info | python3 -c 'import json, sys; print(json.load(sys.stdin)["paths"]["runtimeResourcePath"])')
     clang=$resources/../../bin/clang # the one whose sanitizers Swift links
     for name in read alloc sds; do
@@ -166,9 +150,9 @@ if [ -n "$typecheck" ]; then
     compile differential DifferentialFuzz "${differential_sources[@]}" -typecheck
     exit 0
 fi
-need_packages python3
+need_packages python3 python3-pip
 mkdir -p "$build"
-fetch_hiredis
+fetch_hiredis "$build"
 build_hiredis
 build_fuzzer decoder DecoderFuzz "${decoder_sources[@]}"
 build_fuzzer differential DifferentialFuzz "${differential_sources[@]}" "$build"/{read,alloc,sds,shim}.o

@@ -70,6 +70,35 @@ machine() {
         "$(paste -s -d ',' <<<"$versions" | sed 's/,\([^ ]\)/, \1/g')" "$(date +%F)"
 }
 
+# --- hiredis, to compare with -----------------------------------------------------------------------------------------
+
+readonly hiredis_sdist=3.5.0
+readonly hiredis_sha256=c227592cc56b7df247abe4755c26723965be68972be2149fa441ac33d82131ba
+
+# fetch_hiredis DIRECTORY: puts hiredis's source there, which is whole in the sdist of its Python binding, if it is not there
+# yet. It is never committed. Sets hiredis_source, where headers are found as "hiredis/read.h".
+fetch_hiredis() {
+    local name=hiredis-$hiredis_sdist
+    local archive=$1/$name.tar.gz
+    hiredis_source=$1/$name/vendor
+    if [ -d "$hiredis_source" ]; then return; fi
+    mkdir -p "$1"
+    if [ ! -e "$archive" ]; then
+        say "Fetching $name"
+        python3 -m pip download --quiet --disable-pip-version-check --no-binary :all: --no-deps --dest "$1" \
+            "hiredis==$hiredis_sdist" >&2 ||
+            fail "$name could not be fetched: let pip reach a package index, or put $archive there, and run this again."
+    fi
+    sha256sum --check --status <<<"$hiredis_sha256  $archive" ||
+        fail "$archive is not the file expected: remove it and run this again."
+    # Whole, or not at all.
+    rm -rf "$1/unpacked"
+    mkdir "$1/unpacked"
+    tar -xzf "$archive" -C "$1/unpacked"
+    rm -rf "${1:?}/$name"
+    mv "$1/unpacked/$name" "$1"
+}
+
 # --- A throw-away Redis -----------------------------------------------------------------------------------------------
 
 redis_pid=
