@@ -43,7 +43,7 @@ check_quotes() {
 }
 
 need_swift
-need_packages pkg-config libuv1-dev
+need_packages pkg-config libuv1-dev python3
 
 say "Building, warnings are errors"
 swift build --build-tests -Xswiftc -warnings-as-errors ||
@@ -73,6 +73,7 @@ forbid_import "The libraries use neither Foundation nor Dispatch" 'Foundation[A-
     fail "A state machine does no I/O and reads no clock: time comes in as an argument."
 check_fault_table
 check_quotes
+scripts/mutants.py --check || fail "A fault of scripts/mutants.py fits the code no more: write it as the code stands now."
 dependencies=$(swift package show-dependencies)
 [[ $dependencies == *"No external dependencies found"* ]] ||
     fail "A default build must fetch no Swift package, but it has: $dependencies"

@@ -2,9 +2,10 @@
 """Puts faults into the state machine and what performs it, one at a time, and shows that their tests find each.
 
     scripts/mutants.py [NAME...]
+    scripts/mutants.py --check
 
 Works on a copy of the tree, with a build folder of its own. For each fault it prints which suites failed; a fault that
-none of them finds is an error. With names, only those faults.
+none of them finds is an error. With names, only those faults. With --check it only sees whether each can still be put in.
 """
 import os
 import pathlib
@@ -30,8 +31,8 @@ FAULTS = {
     "a reply nobody asked for is dropped": (REPLIES, "let slot = wire.popFirst() else {\n                return .end(kind == .value ? .unsolicited : .farewell)",
                                             "let slot = wire.popFirst() else {\n                return .discard"),
     "a farewell is a reply": (REPLIES, "if kind == .farewell, !hasBeenAnswered { return .end(.farewell) }", ""),
-    "a refused greeting is none": (REPLIES, "if kind != .value { return .end(.greetingRefused(answered)) }", ""),
-    "the greeting is over at its first reply": (REPLIES, "guard answered + 1 == greetingEnds.count else", "guard true else"),
+    "a refused handshake is none": (REPLIES, "if kind != .value { return .end(.handshakeRefused(answered)) }", ""),
+    "the handshake is over at its first reply": (REPLIES, "guard answered + 1 == handshakeEnds.count else", "guard true else"),
     "a tombstone keeps no place": (EXPIRY, "let isSent = slot.position < handedOver", "let isSent = false"),
     "what was written in part is not sent": (EXPIRY, "let isSent = slot.position < handedOver", "let isSent = slot.end <= handedOver"),
     "commands behind one taken back do not move up": (EXPIRY, "slot.position -= removedBytes", "slot.position -= 0"),
@@ -91,13 +92,14 @@ FAULTS = {
                               "write(.held)\n            settle()\n            if machine.value.startsTicking() { startTicker() }"),
     "a place in line is taken before the bytes are there": (PERFORMER, "write(.held)\n            settle()", "standInLine()\n            write(.held)\n            settle()"),
     "no tick is started for what waits": (PERFORMER, "write(.held)\n            settle()\n            if machine.value.startsTicking() { startTicker() }", "write(.held)\n            settle()"),
-    "a greeting's end serves nobody": (PERFORMER, "case .greetingDone: becameReady()", "case .greetingDone: break"),
-    "a reply frees no permit": (PERFORMER, "succeed(waiter, reply)\n            limiter.release()", "succeed(waiter, reply)"),
+    "a handshake's end serves nobody": (PERFORMER, "case .handshakeDone: becameReady()", "case .handshakeDone: break"),
+    "a reply frees no permit": (PERFORMER, "succeed(waiter, reply())\n            limiter.release()", "succeed(waiter, reply())"),
     "a tombstone's reply frees no permit": (PERFORMER, "case .discard:\n            limiter.release()", "case .discard:"),
-    "the last reply of a closing connection ends nothing": (PERFORMER, "succeed(waiter, reply)\n            limiter.release()\n            endIfDrained()",
-                                                            "succeed(waiter, reply)\n            limiter.release()"),
+    "the last reply of a closing connection ends nothing": (PERFORMER, "succeed(waiter, reply())\n            limiter.release()\n            endIfDrained()",
+                                                            "succeed(waiter, reply())\n            limiter.release()"),
     "what is written is not told": (PERFORMER, "if isAll { machine.value.wroteAll() }\n        settle()", "if isAll { machine.value.wroteAll() }"),
-    "what is late is not looked for at a write": (PERFORMER, "guard let expiry = machine.value.willWrite(now: now, handedOver: output.handedOver) else { return }\n        perform(expiry)", ""),
+    "what is late is not looked for at a write": (PERFORMER, "while let expiry = machine.value.willWrite(now: now, handedOver: output.handedOver) {\n            perform(expiry)\n        }", ""),
+    "a write lets in what is late": (PERFORMER, "while let expiry = machine.value.willWrite", "if let expiry = machine.value.willWrite"),
     "tombstones' bytes are not dropped": (PERFORMER, "dropHeld(expiry.dropWaiting)", ""),
     "what ended is not taken back": (PERFORMER, "let isTakenBack = takeBack(expiry.takeBack)", "let isTakenBack = true"),
     "tombstones' bytes are dropped after others were sent": (
@@ -115,9 +117,9 @@ FAULTS = {
     "an arrival is in its own way": (BACKLOG, "commands: commandsOnLoop.load(ordering: .relaxed) - arrived.value.commands,", "commands: commandsOnLoop.load(ordering: .relaxed),"),
     "what is refused elsewhere keeps its room": (BACKLOG, "if refusal != nil { giveBack(bytes: bytes) }", ""),
     "one more may come in from elsewhere": (BACKLOG, "if !isUnlimited, there.commands >= limit {", "if !isUnlimited, there.commands > limit {"),
-    "a close while connecting outlasts its commands": (END, "case .connecting, .greeting: isCloseRequested && isIdle", "case .connecting, .greeting: false"),
-    "what came before the greeting may answer it": (REPLIES, "case .greeting(let answered): (answered == 0 ? 0 : greetingEnds[answered - 1]) >= handedOver",
-                                                    "case .greeting: false"),
+    "a close while connecting outlasts its commands": (END, "case .connecting, .handshake: isCloseRequested && isIdle", "case .connecting, .handshake: false"),
+    "what came before the handshake may answer it": (REPLIES, "case .handshake(let answered): (answered == 0 ? 0 : handshakeEnds[answered - 1]) >= handedOver",
+                                                    "case .handshake: false"),
     "what came before a command may answer it": (REPLIES, "wire.first.map { $0.position >= handedOver } ?? true", "false"),
     "connecting has no end": (TIME, "if settings.connectDeadline <= now {", "if false {"),
     "a close that takes too long goes on": (TIME, "if closeDeadline <= now { return .end(.timeOut(.close)) }", ""),
@@ -143,7 +145,8 @@ def fails(tree: pathlib.Path, suite: str) -> str:
 
 
 def main() -> int:
-    names = sys.argv[1:] or list(FAULTS)
+    only_check = sys.argv[1:] == ["--check"]
+    names = list(FAULTS) if only_check else sys.argv[1:] or list(FAULTS)
     for name in names:
         if name not in FAULTS:
             print(f"error: no such fault: {name}", file=sys.stderr)
@@ -152,6 +155,8 @@ def main() -> int:
         if (MACHINE / file).read_text().count(old) != 1:
             print(f"error: {name}: this does not stand once in {file}: {old}", file=sys.stderr)
             return 1
+    if only_check:
+        return 0
     missed, simulated = [], 0
     with tempfile.TemporaryDirectory() as folder:
         tree = pathlib.Path(folder) / "tree"

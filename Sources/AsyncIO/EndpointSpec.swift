@@ -36,7 +36,7 @@ public struct EndpointPolicy: Hashable, Sendable {
     ///
     /// Default 256 MiB.
     public var maxQueuedBytes: Int
-    /// The time for looking the name up, trying all its addresses, and greeting the server.
+    /// The time for looking the name up, trying all its addresses, and the handshake.
     ///
     /// Default 5 s.
     public var connectTimeout: Duration

@@ -33,7 +33,7 @@ public final class AsyncRedisClient: Sendable {
             core: loop.core,
             endpoint: spec.id,
             target: target,
-            greeting: try RedisGreeting(spec),
+            handshake: try RedisHandshake(spec),
             policy: spec.policy,
             isExclusive: spec.policy.isExclusive ?? isOwn,
             // Of a client that others share no one task's limit is the connection's.

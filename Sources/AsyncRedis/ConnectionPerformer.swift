@@ -160,7 +160,9 @@ extension ConnectionPerformer {
     private func promoteNext() -> Bool {
         defer { settle() }
         while true {
-            let next = machine.value.promoteNext(position: output.accepted, now: earlierNow) { isCancelled($0) }
+            let next = machine.value.promoteNext(position: output.accepted, now: earlierNow) {
+                isCancelled($0)
+            }
             switch next {
             case .none:
                 return false
@@ -189,9 +191,9 @@ extension ConnectionPerformer {
 // MARK: - The stream
 
 extension ConnectionPerformer {
-    /// The stream is connected, and the greeting, commands of these sizes, has been given to it.
-    func connected(greeting sizes: [Int]) {
-        let isReady = machine.value.connected(greeting: sizes, now: now)
+    /// The stream is connected, and the handshake, commands of these sizes, has been given to it.
+    func connected(handshake sizes: [Int]) {
+        let isReady = machine.value.connected(handshake: sizes, now: now)
         settle()
         if isReady { becameReady() }
     }
@@ -216,8 +218,8 @@ extension ConnectionPerformer {
         case .discard:
             limiter.release()
             endIfDrained()
-        case .greetingReply: break
-        case .greetingDone: becameReady()
+        case .handshakeReply: break
+        case .handshakeDone: becameReady()
         case .end(let cause): end(failure(cause, reply()))
         }
     }
@@ -225,7 +227,9 @@ extension ConnectionPerformer {
     /// The stream is about to hand its output to the kernel.
     func willWrite() {
         // Again, as long as one ends: its permit lets another in, which may have waited for too long.
-        while let expiry = machine.value.willWrite(now: now, handedOver: output.handedOver) { perform(expiry) }
+        while let expiry = machine.value.willWrite(now: now, handedOver: output.handedOver) {
+            perform(expiry)
+        }
     }
 
     /// The kernel has taken some of the output.

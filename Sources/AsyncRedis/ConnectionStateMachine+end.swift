@@ -7,8 +7,8 @@ extension ConnectionStateMachine {
         /// It was closed, and all is done.
         case closed
         case timeOut(TimeOut)
-        /// The server refused this command of the greeting, counted from 0.
-        case greetingRefused(Int)
+        /// The server refused this command of the handshake, counted from 0.
+        case handshakeRefused(Int)
         /// The server said that it goes away.
         case farewell
         /// Nobody asked for a reply that came.
@@ -31,7 +31,7 @@ extension ConnectionStateMachine {
         closeDeadline = min(closeDeadline, deadline)
         switch phase {
         case .closed: return .none
-        case .connecting, .greeting:
+        case .connecting, .handshake:
             isCloseRequested = true
         case .ready, .closing:
             phase = .closing
@@ -43,7 +43,7 @@ extension ConnectionStateMachine {
     var isDrained: Bool {
         switch phase {
         case .closing: isIdle
-        case .connecting, .greeting: isCloseRequested && isIdle
+        case .connecting, .handshake: isCloseRequested && isIdle
         case .ready, .closed: false
         }
     }

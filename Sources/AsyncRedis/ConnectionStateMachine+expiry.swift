@@ -53,7 +53,7 @@ extension ConnectionStateMachine {
 
     private var phaseOfWaiting: RedisError.Phase {
         switch phase {
-        case .connecting, .greeting: .waitingForConnection
+        case .connecting, .handshake: .waitingForConnection
         case .ready, .closing, .closed: .waitingForPermit
         }
     }

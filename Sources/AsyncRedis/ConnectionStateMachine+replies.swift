@@ -11,10 +11,10 @@ extension ConnectionStateMachine {
     }
 
     enum ReplyAction {
-        /// The greeting goes on.
-        case greetingReply
-        /// The greeting is done; commands may be sent now.
-        case greetingDone
+        /// The handshake goes on.
+        case handshakeReply
+        /// The handshake is done; commands may be sent now.
+        case handshakeDone
         /// It answers this command. Its permit is free.
         case deliver(Waiter)
         /// It answers a command that nobody waits for any more. Its permit is free.
@@ -27,7 +27,7 @@ extension ConnectionStateMachine {
     func expectsNoReply(handedOver: UInt64) -> Bool {
         switch phase {
         case .ready, .closing: wire.first.map { $0.position >= handedOver } ?? true
-        case .greeting(let answered): (answered == 0 ? 0 : greetingEnds[answered - 1]) >= handedOver
+        case .handshake(let answered): (answered == 0 ? 0 : handshakeEnds[answered - 1]) >= handedOver
         case .connecting, .closed: false
         }
     }
@@ -50,18 +50,18 @@ extension ConnectionStateMachine {
             wireSweep.departed()
             if let waiter = slot.waiter { return .deliver(waiter) }
             return .discard
-        case .greeting(let answered):
-            guard greetingEnds[answered] <= handedOver else {
+        case .handshake(let answered):
+            guard handshakeEnds[answered] <= handedOver else {
                 return .end(kind == .value ? .unsolicited : .farewell)
             }
             hasBeenAnswered = true
-            if kind != .value { return .end(.greetingRefused(answered)) }
-            guard answered + 1 == greetingEnds.count else {
-                phase = .greeting(answered: answered + 1)
-                return .greetingReply
+            if kind != .value { return .end(.handshakeRefused(answered)) }
+            guard answered + 1 == handshakeEnds.count else {
+                phase = .handshake(answered: answered + 1)
+                return .handshakeReply
             }
             becomeReady()
-            return .greetingDone
+            return .handshakeDone
         case .connecting, .closed:
             return .end(.unsolicited)
         }

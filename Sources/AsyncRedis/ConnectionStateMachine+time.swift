@@ -58,7 +58,7 @@ extension ConnectionStateMachine {
     private mutating func verdict(_ now: UInt64) -> Verdict {
         switch phase {
         case .closed: return .rest(until: .max)
-        case .connecting, .greeting: if settings.connectDeadline <= now { return .end(.timeOut(.connect)) }
+        case .connecting, .handshake: if settings.connectDeadline <= now { return .end(.timeOut(.connect)) }
         case .ready, .closing: break
         }
         if isDrained { return .end(.closed) }

@@ -13,8 +13,8 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
     enum Phase: Hashable {
         /// The stream is being connected.
         case connecting
-        /// The greeting is under way; so many of its commands have been answered.
-        case greeting(answered: Int)
+        /// The handshake is under way; so many of its commands have been answered.
+        case handshake(answered: Int)
         /// Commands are sent and answered.
         case ready
         /// No command is accepted any more; those accepted go on.
@@ -85,8 +85,8 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
     let settings: Settings
 
     var phase = Phase.connecting
-    /// Where each command of the greeting ends among the bytes given to the stream.
-    var greetingEnds: [UInt64] = []
+    /// Where each command of the handshake ends among the bytes given to the stream.
+    var handshakeEnds: [UInt64] = []
     /// A close was asked for before the connection stood; what was accepted is still to be sent.
     var isCloseRequested = false
     /// When a close that drains has to be over.
@@ -97,7 +97,7 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
     var progressAt: UInt64 = 0
     /// It has been silent for too long; the verdict falls if nothing has come by the next tick.
     var isSuspected = false
-    /// A reply to a command, or to the greeting, has come.
+    /// A reply to a command, or to the handshake, has come.
     var hasBeenAnswered = false
     /// A command of the connection's own could come between others that belong together.
     var mayProbe = true
@@ -204,7 +204,7 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
     private func refusal(_ request: Request, hasPermit: Bool, _ backlog: Backlog.Amount) -> Refusal? {
         switch phase {
         case .closing, .closed: return .closed
-        case .connecting, .greeting: if isCloseRequested { return .closed }
+        case .connecting, .handshake: if isCloseRequested { return .closed }
         case .ready: break
         }
         if !hasPermit, backlog.commands >= settings.maxWaiting { return .tooManyWaiting }
@@ -275,7 +275,7 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
     var mayPromote: Bool {
         switch phase {
         case .ready, .closing: waitingCount > 0
-        case .connecting, .greeting, .closed: false
+        case .connecting, .handshake, .closed: false
         }
     }
 
@@ -308,19 +308,19 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
 
     // MARK: Connecting
 
-    /// The stream is connected, and a greeting goes out first, of commands of these sizes.
+    /// The stream is connected, and a handshake goes out first, of commands of these sizes.
     ///
     /// - Returns: whether commands may be sent now.
-    mutating func connected(greeting sizes: [Int], now: UInt64) -> Bool {
+    mutating func connected(handshake sizes: [Int], now: UInt64) -> Bool {
         guard case .connecting = phase else { return false }
         expectNothingBefore(now)
         var end: UInt64 = 0
         for size in sizes {
             end += UInt64(size)
-            greetingEnds.append(end)
+            handshakeEnds.append(end)
         }
         guard sizes.isEmpty else {
-            phase = .greeting(answered: 0)
+            phase = .handshake(answered: 0)
             return false
         }
         becomeReady()

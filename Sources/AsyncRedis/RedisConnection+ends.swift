@@ -169,8 +169,8 @@ extension RedisConnection {
         case .timeOut(.liveness):
             let silence = policy.livenessTimeout.map { "\($0)" } ?? "too long"
             return lost("no byte came for \(silence) while replies were due", .timedOut)
-        case .greetingRefused(let index):
-            return greeting.refusal(of: index, words, endpoint: endpoint)
+        case .handshakeRefused(let index):
+            return handshake.refusal(of: index, words, endpoint: endpoint)
         case .farewell:
             return lost("the server ended the connection: \(String(forPerson: words))", nil, words)
         case .unsolicited:

@@ -19,7 +19,7 @@ final class RedisConnection: @unchecked Sendable {
     let isExclusive: Bool
     let settings: Machine.Settings
     let target: StreamTarget
-    let greeting: RedisGreeting
+    let handshake: RedisHandshake
     let limiter: InflightLimiter
     /// The limiter's, at hand.
     let backlog: Backlog
@@ -53,7 +53,7 @@ final class RedisConnection: @unchecked Sendable {
         core: LoopCore,
         endpoint: String,
         target: StreamTarget,
-        greeting: RedisGreeting,
+        handshake: RedisHandshake,
         policy: EndpointPolicy,
         isExclusive: Bool,
         connectDeadline: UInt64,
@@ -63,7 +63,7 @@ final class RedisConnection: @unchecked Sendable {
         self.core = core
         self.endpoint = endpoint
         self.target = target
-        self.greeting = greeting
+        self.handshake = handshake
         self.policy = policy
         self.isExclusive = isExclusive
         settings = Machine.Settings(
@@ -127,7 +127,7 @@ final class RedisConnection: @unchecked Sendable {
         }
         var sizes: [Int] = []
         do throws(RESPEncodingError) {
-            for words in greeting.commands {
+            for words in handshake.commands {
                 let command = RESPWordList(words)
                 let byteCount = try command.byteCount(limits)
                 writer.send(byteCount) { command.encode(into: &$0) }
@@ -137,7 +137,7 @@ final class RedisConnection: @unchecked Sendable {
             return end(RedisError(error, endpoint: endpoint))
         }
         stream.write(from: writer)
-        connected(greeting: sizes)
+        connected(handshake: sizes)
     }
 
     func closeStream() {
@@ -150,7 +150,7 @@ final class RedisConnection: @unchecked Sendable {
         if let failure { return done(failure.with(.notSent)) }
         switch machine.value.phase {
         case .ready, .closing: done(nil)
-        case .connecting, .greeting, .closed: connectWaiters.append(done)
+        case .connecting, .handshake, .closed: connectWaiters.append(done)
         }
     }
 
@@ -216,7 +216,7 @@ extension RedisConnection: ByteStreamDelegate {
         if failure == .loopShutDown { return end(RedisError(loopShutDownAt: endpoint)) }
         let during =
             switch machine.value.phase {
-            case .greeting: " during the handshake"
+            case .handshake: " during the handshake"
             default: ""
             }
         if let failure {

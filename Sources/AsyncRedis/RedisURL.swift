@@ -144,7 +144,7 @@ struct RedisURL {
 
     private static func checkDatabase(_ text: String?) throws(RedisError) -> String? {
         guard let text else { return nil }
-        guard RedisGreeting.isDatabase(text) else { throw invalid("the database is not a number from 0") }
+        guard RedisHandshake.isDatabase(text) else { throw invalid("the database is not a number from 0") }
         return text
     }
 

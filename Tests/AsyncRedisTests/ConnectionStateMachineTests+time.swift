@@ -6,7 +6,7 @@ extension ConnectionStateMachineTests {
     @Test func connectingHasADeadline() {
         let machine = Subject(connectDeadline: 100)
         #expect(machine.tick(99) == .goOn)
-        _ = machine.connected(greetingCommands: 1, now: 99)
+        _ = machine.connected(handshakeCommands: 1, now: 99)
         #expect(machine.tick(100) == .end(.timeOut(.connect)))
         #expect(machine.reply() == "ready")
         #expect(machine.tick(100) == .rest(until: .max))
@@ -27,7 +27,7 @@ extension ConnectionStateMachineTests {
 
     @Test func silenceWithRepliesDueIsTheEndAtTheSecondLook() {
         let machine = Subject(liveness: 10)
-        _ = machine.connected(greetingCommands: 0, now: 0)
+        _ = machine.connected(handshakeCommands: 0, now: 0)
         #expect(machine.tick(1000) == .rest(until: .max), "nothing is due")
         machine.sent(1, byteCount: 10, deadline: .max, position: 0, now: 1000)
         #expect(machine.tick(1010) == .goOn)
@@ -45,7 +45,7 @@ extension ConnectionStateMachineTests {
     /// The time of a command that comes in may lag behind that of bytes that came before it.
     @Test func silenceDoesNotBeginBeforeTheLastByte() {
         let machine = Subject(liveness: 50)
-        _ = machine.connected(greetingCommands: 0)
+        _ = machine.connected(handshakeCommands: 0)
         machine.bytesRead(100)
         machine.sent(1, byteCount: 10, deadline: .max, position: 0, now: 96)
         #expect(machine.tick(147) == .goOn)
@@ -56,7 +56,7 @@ extension ConnectionStateMachineTests {
 
     @Test func blockingOnTheServerIsNoSilence() {
         let machine = Subject(liveness: 10)
-        _ = machine.connected(greetingCommands: 0, now: 0)
+        _ = machine.connected(handshakeCommands: 0, now: 0)
         machine.sent(1, byteCount: 10, deadline: .max, position: 0, blocking: 100)
         machine.sent(2, byteCount: 10, deadline: .max, position: 10)
         #expect(machine.tick(110) == .goOn)
@@ -70,7 +70,7 @@ extension ConnectionStateMachineTests {
 
     @Test func aBlockingCommandThatNobodyWaitsForHasNoTimeOfItsOwn() {
         let machine = Subject(liveness: 10)
-        _ = machine.connected(greetingCommands: 0, now: 0)
+        _ = machine.connected(handshakeCommands: 0, now: 0)
         machine.sent(1, byteCount: 10, deadline: .max, position: 0, blocking: .max)
         #expect(machine.tick(1000) == .goOn)
         #expect(machine.tick(1000) == .goOn)
@@ -84,7 +84,7 @@ extension ConnectionStateMachineTests {
 
     @Test func aBlockingCommandThatEndedKeepsTheTimeItAskedFor() {
         let machine = Subject(liveness: 10)
-        _ = machine.connected(greetingCommands: 0, now: 0)
+        _ = machine.connected(handshakeCommands: 0, now: 0)
         machine.sent(1, byteCount: 10, deadline: .max, position: 0, blocking: 100)
         _ = machine.expire(now: 50, handedOver: 10) { _ in true }
         #expect(machine.tick(110) == .goOn)
@@ -95,7 +95,7 @@ extension ConnectionStateMachineTests {
 
     @Test func anIdleConnectionIsProbedIfAskedFor() {
         let machine = Subject(liveness: 10, idleProbe: 50)
-        _ = machine.connected(greetingCommands: 0, now: 100)
+        _ = machine.connected(handshakeCommands: 0, now: 100)
         #expect(machine.tick(149) == .rest(until: 150))
         #expect(machine.tick(150) == .probe)
         machine.probeSent(position: 0, now: 150)
@@ -112,7 +112,7 @@ extension ConnectionStateMachineTests {
 
     @Test func aConnectionThatACommandChangedIsNotProbed() {
         let machine = Subject(idleProbe: 50)
-        _ = machine.connected(greetingCommands: 0, now: 0)
+        _ = machine.connected(handshakeCommands: 0, now: 0)
         let multi = Subject.Machine.Request(byteCount: 10, deadline: .max, changesConnection: true)
         #expect(machine.submit(1, multi, hasPermit: true) == "send")
         machine.bytesRead(1)
@@ -122,7 +122,7 @@ extension ConnectionStateMachineTests {
 
     @Test func bytesOfThoseWhoEndedWhileTheyWaitedAreNotKeptForLong() {
         let machine = Subject(maxWaiting: 10, maxQueuedBytes: 1_000_000)
-        _ = machine.connected(greetingCommands: 0)
+        _ = machine.connected(handshakeCommands: 0)
         machine.queued(0, byteCount: 10, deadline: .max)
         for number in 1...2 { machine.queued(number, byteCount: 40_000, deadline: .max) }
         #expect(machine.expire(now: 0, handedOver: 0) { $0 == 1 }.dropWaiting.isEmpty)

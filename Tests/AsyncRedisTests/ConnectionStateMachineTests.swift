@@ -7,7 +7,7 @@ import Testing
 @Suite struct ConnectionStateMachineTests {
     func ready() -> Subject {
         let subject = Subject()
-        _ = subject.connected(greetingCommands: 0)
+        _ = subject.connected(handshakeCommands: 0)
         return subject
     }
 
@@ -128,15 +128,15 @@ import Testing
         #expect(machine.look(now: 5) == [2])
     }
 
-    @Test func commandsWaitForTheConnectionAndTheGreeting() {
+    @Test func commandsWaitForTheConnectionAndTheHandshake() {
         let machine = Subject()
         #expect(!machine.mayAskForPermit)
         machine.queued(1, byteCount: 10, deadline: .max)
         #expect(!machine.mayPromote)
-        let isReady = machine.connected(greetingCommands: 2)
+        let isReady = machine.connected(handshakeCommands: 2)
         #expect(!isReady)
         #expect(machine.promote() == "none")
-        #expect(machine.reply() == "greeting")
+        #expect(machine.reply() == "handshake")
         #expect(!machine.mayPromote)
         #expect(machine.reply() == "ready")
         #expect(machine.mayPromote)
@@ -147,19 +147,19 @@ import Testing
         #expect(machine.reply() == "deliver 1")
     }
 
-    @Test func aRefusedGreetingIsNoReplyToACommand() {
+    @Test func aRefusedHandshakeIsNoReplyToACommand() {
         let machine = Subject()
         machine.queued(1, byteCount: 10, deadline: .max)
-        _ = machine.connected(greetingCommands: 1)
+        _ = machine.connected(handshakeCommands: 1)
         #expect(machine.reply(.error) == "refused 0")
     }
 
-    @Test func aReplyBeforeTheGreetingHasLeftIsNobodys() {
+    @Test func aReplyBeforeTheHandshakeHasLeftIsNobodys() {
         let machine = Subject()
-        _ = machine.connected(greetingCommands: 2)
+        _ = machine.connected(handshakeCommands: 2)
         #expect(machine.reply(handedOver: 9) == "unsolicited")
         #expect(machine.reply(.error, handedOver: 9) == "farewell")
-        #expect(machine.reply(handedOver: 10) == "greeting")
+        #expect(machine.reply(handedOver: 10) == "handshake")
         #expect(machine.reply(handedOver: 19) == "unsolicited")
         #expect(machine.reply(.error, handedOver: 20) == "refused 1")
     }
@@ -303,7 +303,7 @@ import Testing
 
     @Test func tombstonesOfThoseWhoWaitedAreSweptOut() {
         let machine = Subject(maxWaiting: 200, maxQueuedBytes: 2000)
-        _ = machine.connected(greetingCommands: 0)
+        _ = machine.connected(handshakeCommands: 0)
         for number in 0..<200 { machine.queued(number, byteCount: 10, deadline: .max) }
         #expect(machine.refusal(byteCount: 1, hasPermit: true, unsentBytes: 0) == "tooManyBytes")
         let expiry = machine.expire(now: 0, handedOver: 0, { !$0.isMultiple(of: 4) })
@@ -359,7 +359,7 @@ import Testing
         machine.queued(1, byteCount: 10, deadline: .max)
         #expect(machine.close() == .drain)
         #expect(machine.refusal(byteCount: 1, hasPermit: false, unsentBytes: 0) == "closed")
-        let isReady = machine.connected(greetingCommands: 0)
+        let isReady = machine.connected(handshakeCommands: 0)
         #expect(isReady)
         #expect(machine.promote() == "send 10")
         #expect(machine.reply() == "deliver 1")

@@ -33,8 +33,8 @@ final class Subject {
     var mayPromote: Bool { machine.mayPromote }
     var mayAskForPermit: Bool { machine.mayAskForPermit }
 
-    func connected(greetingCommands: Int, now: UInt64 = 0) -> Bool {
-        machine.connected(greeting: Array(repeating: 10, count: greetingCommands), now: now)
+    func connected(handshakeCommands: Int, now: UInt64 = 0) -> Bool {
+        machine.connected(handshake: Array(repeating: 10, count: handshakeCommands), now: now)
     }
 
     /// Submits a command that has a permit, and whose bytes would stand at `position`.
@@ -108,9 +108,9 @@ final class Subject {
         switch machine.replyReceived(kind, handedOver: handedOver) {
         case .deliver(let waiter): "deliver \(waiter)"
         case .discard: "discard"
-        case .greetingReply: "greeting"
-        case .greetingDone: "ready"
-        case .end(.greetingRefused(let index)): "refused \(index)"
+        case .handshakeReply: "handshake"
+        case .handshakeDone: "ready"
+        case .end(.handshakeRefused(let index)): "refused \(index)"
         case .end(let cause): "\(cause)"
         }
     }

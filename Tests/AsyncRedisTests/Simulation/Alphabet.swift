@@ -43,11 +43,11 @@ struct Alphabet: CustomStringConvertible, Sendable {
     )
 
     /// What a server says that it should not, or that is no value.
-    static let greeting = Alphabet(
-        description: "greeting",
+    static let handshake = Alphabet(
+        description: "handshake",
         setup: {
             var setup = small
-            setup.greetingCommands = 1
+            setup.handshakeCommands = 1
             setup.connectDeadline = 14
             return setup
         }(),
@@ -93,5 +93,5 @@ struct Alphabet: CustomStringConvertible, Sendable {
         ]
     )
 
-    static let all = [connecting, ready, greeting, patient, crowd]
+    static let all = [connecting, ready, handshake, patient, crowd]
 }

@@ -17,7 +17,7 @@ struct RandomSteps {
         setup.maxWaiting = Int(below(7))
         setup.maxQueuedBytes = 1 + Int(below(24))
         setup.commandTimeout = below(3) > 0 ? .max : 5 + below(60)
-        setup.greetingCommands = Int(below(3))
+        setup.handshakeCommands = Int(below(3))
         setup.liveness = below(2) == 0 ? .max : 10 + below(40)
         setup.idleProbe = below(3) > 0 ? .max : 20 + below(60)
         setup.connectDeadline = below(3) > 0 ? .max : 5 + below(60)

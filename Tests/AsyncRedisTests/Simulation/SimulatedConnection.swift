@@ -77,11 +77,11 @@ final class SimulatedConnection: ConnectionPerformer {
     /// How many commands and probes have been given to the stream and are not answered.
     var inflight: Int {
         guard !hasEnded else { return 0 }
-        let taken = server.expected.count { $0 > Simulation.greeting }
+        let taken = server.expected.count { $0 > Simulation.handshake }
         // Of one that the kernel has in part, the rest is no further command.
         var last = handedOver > 0 ? server.expected.last : nil
         var unsent = 0
-        for id in gathered where id > Simulation.greeting && (id != last || id == Simulation.probe) {
+        for id in gathered where id > Simulation.handshake && (id != last || id == Simulation.probe) {
             unsent += 1
             last = id
         }
@@ -138,9 +138,9 @@ final class SimulatedConnection: ConnectionPerformer {
     func connect() {
         guard case .connecting = phase, !isConnected else { return }
         isConnected = true
-        // The greeting's bytes belong to commands below zero.
-        for number in 0..<setup.greetingCommands { gathered.append(Simulation.greeting - number) }
-        connected(greeting: Array(repeating: 1, count: setup.greetingCommands))
+        // The handshake's bytes belong to commands below zero.
+        for number in 0..<setup.handshakeCommands { gathered.append(Simulation.handshake - number) }
+        connected(handshake: Array(repeating: 1, count: setup.handshakeCommands))
     }
 
     /// Hands bytes to the kernel, which takes so many at the most.

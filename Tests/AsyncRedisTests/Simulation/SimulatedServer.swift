@@ -9,7 +9,7 @@ final class SimulatedServer {
     private var input: [Int] = []
     private var output: [Reply] = []
     private var isReplyHalfRead = false
-    /// What the kernel has taken of commands, greeting and probes, one entry each, less what has been answered.
+    /// What the kernel has taken of commands, handshake and probes, one entry each, less what has been answered.
     private(set) var expected: [Int] = []
     private var lastTaken = -1
     private(set) var hasAnswered = false

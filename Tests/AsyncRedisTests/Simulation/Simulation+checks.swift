@@ -16,7 +16,7 @@ extension Simulation {
     func answered(_ reply: Reply, isDue: Bool, _ due: Int?) {
         guard let id = reply.id else { return check(false, "a reply nobody asked for is somebody's") }
         check(isDue, "the reply to \(id) is taken for that to \(due ?? 0)")
-        if id <= Self.greeting { check(reply.kind == .value, "the greeting goes on after an error") }
+        if id <= Self.handshake { check(reply.kind == .value, "the handshake goes on after an error") }
         if id >= 0 { check(commands[id].end != nil, "the reply to command \(id) is dropped, and it waits") }
     }
 
@@ -74,9 +74,9 @@ extension Simulation {
         switch cause {
         case .closed: check(connection.isClosed && connection.hasNothingToDo, "closed, and not done")
         case .sentAfterItsEnd: check(false, "takes back what has left")
-        case .greetingRefused:
-            let isGreeting = (reply?.id ?? 0) <= Self.greeting
-            check(isGreeting && reply?.kind != .value, "the greeting is refused by \(reply as Any)")
+        case .handshakeRefused:
+            let isHandshake = (reply?.id ?? 0) <= Self.handshake
+            check(isHandshake && reply?.kind != .value, "the handshake is refused by \(reply as Any)")
         case .farewell, .unsolicited:
             // A farewell may be taken for what it is although a command could be meant.
             check(
@@ -115,7 +115,7 @@ extension Simulation {
         check(waiting <= setup.maxWaiting, "\(waiting) wait")
         check(waiting + underWay <= setup.maxWaiting + setup.capacity, "\(underWay) are under way")
         // A single command may have four bytes, and those of the connections themselves are few.
-        let mostQueued = max(setup.maxQueuedBytes, 4) + connections.count * (setup.greetingCommands + 1)
+        let mostQueued = max(setup.maxQueuedBytes, 4) + connections.count * (setup.handshakeCommands + 1)
         check(queued <= mostQueued, "\(queued) bytes are queued, \(mostQueued) may be")
         check(
             limiter.backlog.all == .init(commands: waiting + underWay, bytes: queued),
@@ -130,7 +130,7 @@ extension Simulation {
             if connection.waitingCount > 0 {
                 check(limiter.inflight == limiter.capacity, "a command waits, and a permit is free")
             }
-        case .connecting, .greeting, .closed: break
+        case .connecting, .handshake, .closed: break
         }
         if connection.hasEnded {
             for id in commands.indices where commands[id].connection == number {

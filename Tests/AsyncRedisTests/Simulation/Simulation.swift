@@ -9,8 +9,8 @@
 final class Simulation {
     typealias Machine = ConnectionStateMachine<Int>
 
-    /// Bytes and replies of the greeting and of probes belong to no command.
-    static let greeting = -10
+    /// Bytes and replies of the handshake and of probes belong to no command.
+    static let handshake = -10
     static let probe = -1
 
     struct Command {
@@ -53,7 +53,7 @@ final class Simulation {
         var liveness: UInt64 = .max
         var idleProbe: UInt64 = .max
         var connectDeadline: UInt64 = .max
-        var greetingCommands = 0
+        var handshakeCommands = 0
         var sweepLimit = Int.max
         var maxTombstones = Backlog.Amount(commands: 1, bytes: 4)
         var connectionCount = 1

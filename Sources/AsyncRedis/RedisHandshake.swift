@@ -1,7 +1,7 @@
 import AsyncIO
 
 /// What is said to the server before any command: who we are, and which database we want.
-struct RedisGreeting: Sendable, CustomReflectable {
+struct RedisHandshake: Sendable, CustomReflectable {
     /// The commands, in order; each has to be answered without an error.
     let commands: [[String]]
 
