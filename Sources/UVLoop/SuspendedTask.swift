@@ -3,14 +3,21 @@
 #endif
 import CUV
 
+#if DEBUG
+    import Synchronization
+#endif
+
 /// A task that waits for a value: one word, which costs nothing to move, for whoever is to resume it.
 ///
-/// It has to be resumed exactly once, and nothing checks that: resumed twice, or asked about once it was resumed, it touches
-/// a task that may be gone.
+/// It has to be resumed exactly once: resumed twice, or asked about once it was resumed, it touches a task that may be gone;
+/// never resumed, it waits for ever. A debug build checks that, and stops at the fault.
 @_spi(Driver) @safe public struct SuspendedTask<Value>: @unchecked Sendable {
     // Safe to share: a continuation may be resumed anywhere, and its owner resumes it once; asking a task whether it is
     // cancelled is allowed on any thread.
     @usableFromInline let continuation: UnsafeContinuation<Value, Never>
+    #if DEBUG
+        @usableFromInline let check = ResumptionCheck()
+    #endif
 
     @inlinable
     @inline(__always)
@@ -77,10 +84,13 @@ import CUV
     @inlinable
     @inline(__always)
     public var isCancelled: Bool {
+        #if DEBUG
+            check.isAsked()
+        #endif
         // A continuation is a pointer to its task, which is alive while it is suspended on it. Source:
         // `swift_continuation_init` in the Swift runtime's `Concurrency.h`. Asked of the runtime directly, because
         // `UnsafeCurrentTask` would count references to the task each time.
-        unsafe isTaskCancelled(unsafeBitCast(continuation, to: UnsafeRawPointer.self))
+        return unsafe isTaskCancelled(unsafeBitCast(continuation, to: UnsafeRawPointer.self))
     }
 
     /// Lets the task go on.
@@ -89,9 +99,44 @@ import CUV
     @inlinable
     @inline(__always)
     public func resume(_ value: sending Value) {
+        #if DEBUG
+            check.isResumed()
+        #endif
         unsafe continuation.resume(returning: value)
     }
 }
+
+#if DEBUG
+    /// What all copies of a suspended task share, to see that it is resumed, and once only.
+    @usableFromInline
+    final class ResumptionCheck: Sendable {
+        private let isOver = Atomic(false)
+
+        @usableFromInline
+        init() {}
+
+        @usableFromInline
+        func isResumed() {
+            let wasOver = isOver.exchange(true, ordering: .relaxed)
+            precondition(!wasOver, "a suspended task was resumed twice")
+        }
+
+        @usableFromInline
+        func isAsked() {
+            precondition(
+                !isOver.load(ordering: .relaxed),
+                "a suspended task was asked about after it was resumed"
+            )
+        }
+
+        deinit {
+            precondition(
+                isOver.load(ordering: .relaxed),
+                "nobody has a suspended task any more, and it was not resumed"
+            )
+        }
+    }
+#endif
 
 /// Whether a task, given by its object, has been cancelled.
 @usableFromInline

@@ -1,3 +1,4 @@
+import Glibc
 import TestSupport
 import Testing
 
@@ -172,4 +173,50 @@ import Testing
         handedOut.value?.resume(true)
         #expect(await task.value)
     }
+
+    #if DEBUG
+        // Each is on its loop: what is posted runs only once the task has been suspended, and ends a process that was not stopped.
+
+        @Test func aSecondResumptionStopsADebugBuild() async {
+            let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+                await Self.suspendOnLoop { task in
+                    task.resume(())
+                    task.resume(())
+                }
+            }
+            #expect(told(result, "a suspended task was resumed twice"))
+        }
+
+        @Test func aQuestionAfterTheResumptionStopsADebugBuild() async {
+            let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+                await Self.suspendOnLoop { task in
+                    task.resume(())
+                    #expect(!task.isCancelled)
+                }
+            }
+            #expect(told(result, "a suspended task was asked about after it was resumed"))
+        }
+
+        @Test func aTaskThatIsForgottenStopsADebugBuild() async {
+            let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+                await Self.suspendOnLoop { _ in }
+            }
+            #expect(told(result, "nobody has a suspended task any more, and it was not resumed"))
+        }
+
+        private static func suspendOnLoop(_ body: @Sendable (SuspendedTask<Void>) -> Void) async {
+            let loop = EventLoop(name: "suspended-test")
+            await loop.run {
+                await SuspendedTask<Void>.suspend(servedBy: loop) { task in
+                    loop.post { exit(EXIT_SUCCESS) }
+                    body(task)
+                }
+            }
+        }
+
+        private func told(_ result: ExitTest.Result?, _ message: String) -> Bool {
+            guard let result else { return false }
+            return String(decoding: result.standardErrorContent, as: UTF8.self).contains(message)
+        }
+    #endif
 }
