@@ -27,6 +27,27 @@ func parseInteger(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Int64? {
     return Int64(exactly: magnitude)
 }
 
+/// The length in the head of a bulk string that begins at `start`, and where what follows the head begins.
+///
+/// - Returns: nil if it is no strict length of four digits at the most, if fewer than six bytes are there, or if it is no bulk string.
+///   What is said of the length still has to be there, and LF behind the head's CR.
+@inline(__always)
+func shortBulkHead(_ bytes: Span<UInt8>, at start: Int) -> (length: Int, content: Int)? {
+    guard bytes.count - start >= 6, bytes[start] == RESPType.bulkString else { return nil }
+    let first = Int(bytes[start + 1] &- RESPByte.zero)
+    guard first <= 9 else { return nil }
+    if bytes[start + 2] == RESPByte.cr { return (first, start + 4) }
+    let second = Int(bytes[start + 2] &- RESPByte.zero)
+    guard second <= 9, first > 0 else { return nil }
+    var digits = (number: 10 * first + second, end: start + 3)
+    while bytes[digits.end] != RESPByte.cr {
+        let next = Int(bytes[digits.end] &- RESPByte.zero)
+        guard next <= 9, digits.end < start + 5 else { return nil }
+        digits = (10 * digits.number + next, digits.end + 1)
+    }
+    return (digits.number, digits.end + 2)
+}
+
 /// Where bytes that `parseInteger` refuses stop being an integer of 64 bits; their end if something is missing there.
 func integerFault(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Int {
     var index = range.lowerBound

@@ -221,24 +221,7 @@ package struct RESPFramer {
     @inline(__always)
     private mutating func shortBulkEnd(_ bytes: Span<UInt8>) -> Int? {
         let start = lineStart
-        guard bytes.count - start >= 6, bytes[start] == RESPType.bulkString else { return nil }
-        let first = Int(bytes[start + 1] &- RESPByte.zero)
-        guard first <= 9 else { return nil }
-        let length: Int
-        let content: Int
-        if bytes[start + 2] == RESPByte.cr {
-            (length, content) = (first, start + 4)
-        } else {
-            let second = Int(bytes[start + 2] &- RESPByte.zero)
-            guard second <= 9, first > 0 else { return nil }
-            var digits = (number: 10 * first + second, end: start + 3)
-            while bytes[digits.end] != RESPByte.cr {
-                let next = Int(bytes[digits.end] &- RESPByte.zero)
-                guard next <= 9, digits.end < start + 5 else { return nil }
-                digits = (10 * digits.number + next, digits.end + 1)
-            }
-            (length, content) = (digits.number, digits.end + 2)
-        }
+        guard let (length, content) = shortBulkHead(bytes, at: start) else { return nil }
         let end = content + length + 2
         guard end <= bytes.count, bytes[content - 1] == RESPByte.lf,
             bytes[end - 2] == RESPByte.cr, bytes[end - 1] == RESPByte.lf,

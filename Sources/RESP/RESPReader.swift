@@ -55,23 +55,12 @@ public struct RESPReader: ~Escapable {
     @inline(__always)
     package mutating func next() throws(RESPDecodingError) -> Item {
         guard remaining > 0, position < bytes.count else { throw RESPDecodingError.noFurtherValue }
-        let type = bytes[position]
-        // Most values are bulk strings with a length of four digits at the most; `$-1` is not.
-        if type == RESPType.bulkString, bytes.count - position >= 6, bytes[position + 1] != RESPByte.minus {
-            let first = Int(bytes[position + 1] &- RESPByte.zero)
-            if bytes[position + 2] == RESPByte.cr {
-                (position, remaining) = (position + 4, remaining - 1)
-                return .bulkString(stepOver(first))
-            }
-            var digits = (number: 10 * first + Int(bytes[position + 2] &- RESPByte.zero), end: position + 3)
-            while bytes[digits.end] != RESPByte.cr, digits.end < position + 5 {
-                digits = (10 * digits.number + Int(bytes[digits.end] &- RESPByte.zero), digits.end + 1)
-            }
-            if bytes[digits.end] == RESPByte.cr {
-                (position, remaining) = (digits.end + 2, remaining - 1)
-                return .bulkString(stepOver(digits.number))
-            }
+        // Most values are bulk strings with a length of four digits at the most.
+        if let (length, content) = shortBulkHead(bytes, at: position) {
+            (position, remaining) = (content, remaining - 1)
+            return .bulkString(stepOver(length))
         }
+        let type = bytes[position]
         var end = position + 1
         while end < bytes.count, bytes[end] != RESPByte.cr { end += 1 }
         let body = (position + 1)..<end
