@@ -1,5 +1,5 @@
 /*
- * Counts what a program asks of the C library: heap allocations and locks. Loaded before it:
+ * Counts what a program asks of the C library: heap allocations, locks, and reads, writes and polls of descriptors. Loaded before it:
  *
  *     LD_PRELOAD=libcount.so COUNT_FILE=counts.json program …
  *
@@ -13,9 +13,12 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
-static unsigned long allocations, task_locks, other_locks;
+static unsigned long allocations, task_locks, other_locks, reads, writes, polls;
 
 static void one_more(unsigned long *count) { __atomic_add_fetch(count, 1, __ATOMIC_RELAXED); }
 
@@ -65,41 +68,51 @@ static void *original(void **known, const char *name) {
     return function;
 }
 
-static void count_lock(const pthread_mutex_t *mutex) {
-    /* The lowest bits are the mutex's type, as glibc's <struct_mutex.h> and PTHREAD_MUTEX_RECURSIVE_NP have it. */
-    one_more((mutex->__data.__kind & 3) == PTHREAD_MUTEX_RECURSIVE ? &task_locks : &other_locks);
+/* Defines a function that is counted and does what the C library's of that name does. */
+#define COUNTED(result, name, parameters, arguments, count)                                                             \
+    result name parameters {                                                                                           \
+        static void *known;                                                                                            \
+        one_more(count);                                                                                               \
+        return ((result(*) parameters)original(&known, #name)) arguments;                                              \
+    }
+
+/* The lowest bits are the mutex's type, as glibc's <struct_mutex.h> and PTHREAD_MUTEX_RECURSIVE_NP have it. */
+static unsigned long *count_of(const pthread_mutex_t *mutex) {
+    return (mutex->__data.__kind & 3) == PTHREAD_MUTEX_RECURSIVE ? &task_locks : &other_locks;
 }
 
-int pthread_mutex_lock(pthread_mutex_t *mutex) {
-    static void *known;
-    count_lock(mutex);
-    return ((int (*)(pthread_mutex_t *))original(&known, "pthread_mutex_lock"))(mutex);
-}
+COUNTED(int, pthread_mutex_lock, (pthread_mutex_t * mutex), (mutex), count_of(mutex))
+COUNTED(int, pthread_mutex_trylock, (pthread_mutex_t * mutex), (mutex), count_of(mutex))
+COUNTED(int, pthread_rwlock_rdlock, (pthread_rwlock_t * lock), (lock), &other_locks)
+COUNTED(int, pthread_rwlock_wrlock, (pthread_rwlock_t * lock), (lock), &other_locks)
 
-int pthread_mutex_trylock(pthread_mutex_t *mutex) {
-    static void *known;
-    count_lock(mutex);
-    return ((int (*)(pthread_mutex_t *))original(&known, "pthread_mutex_trylock"))(mutex);
-}
-
-int pthread_rwlock_rdlock(pthread_rwlock_t *lock) {
-    static void *known;
-    one_more(&other_locks);
-    return ((int (*)(pthread_rwlock_t *))original(&known, "pthread_rwlock_rdlock"))(lock);
-}
-
-int pthread_rwlock_wrlock(pthread_rwlock_t *lock) {
-    static void *known;
-    one_more(&other_locks);
-    return ((int (*)(pthread_rwlock_t *))original(&known, "pthread_rwlock_wrlock"))(lock);
-}
+/* Those that libuv and the package call. */
+COUNTED(ssize_t, read, (int fd, void *bytes, size_t count), (fd, bytes, count), &reads)
+COUNTED(ssize_t, readv, (int fd, const struct iovec *pieces, int count), (fd, pieces, count), &reads)
+COUNTED(ssize_t, recv, (int fd, void *bytes, size_t count, int flags), (fd, bytes, count, flags), &reads)
+COUNTED(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags), (fd, message, flags), &reads)
+COUNTED(ssize_t, write, (int fd, const void *bytes, size_t count), (fd, bytes, count), &writes)
+COUNTED(ssize_t, writev, (int fd, const struct iovec *pieces, int count), (fd, pieces, count), &writes)
+COUNTED(ssize_t, send, (int fd, const void *bytes, size_t count, int flags), (fd, bytes, count, flags), &writes)
+COUNTED(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags), &writes)
+COUNTED(int, epoll_wait, (int fd, struct epoll_event *events, int most, int milliseconds), (fd, events, most, milliseconds),
+        &polls)
+COUNTED(int, epoll_pwait,
+        (int fd, struct epoll_event *events, int most, int milliseconds, const sigset_t *signals),
+        (fd, events, most, milliseconds, signals), &polls)
 
 __attribute__((destructor)) static void report(void) {
     const char *path = getenv("COUNT_FILE");
     if (path == NULL) return;
-    unsigned long counted[] = {allocations, task_locks, other_locks};
+    const struct {
+        const char *name;
+        unsigned long count;
+    } counts[] = {{"allocations", allocations}, {"task_locks", task_locks}, {"other_locks", other_locks},
+                  {"reads", reads},             {"writes", writes},         {"polls", polls}};
     FILE *file = fopen(path, "w");
     if (file == NULL) return perror(path);
-    fprintf(file, "{\"allocations\": %lu, \"task_locks\": %lu, \"other_locks\": %lu}\n", counted[0], counted[1], counted[2]);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        fprintf(file, "%s\"%s\": %lu", i == 0 ? "{" : ", ", counts[i].name, counts[i].count);
+    fputs("}\n", file);
     fclose(file);
 }
