@@ -290,6 +290,17 @@ import Testing
         #expect(ended == Array(0..<10))
     }
 
+    @Test func whatComesAndIsTakenBackBetweenTwoLooksHidesNobody() {
+        let machine = ready()
+        for number in 1...2 {
+            machine.sent(number, byteCount: 10, deadline: 50, position: UInt64(number * 10 - 10))
+        }
+        #expect(machine.look(now: 0) == [])
+        machine.sent(3, byteCount: 10, deadline: 20, position: 20)
+        #expect(machine.willWrite(now: 20, handedOver: 20)?.ended.map(\.waiter) == [3])
+        #expect(machine.look(now: 50) == [1, 2])
+    }
+
     @Test func whatEndsInLineIsNotSent() {
         let machine = ready()
         machine.queued(1, byteCount: 10, deadline: 5)
