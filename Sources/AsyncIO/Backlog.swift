@@ -119,7 +119,11 @@ public import Synchronization
     public func reserve(bytes: Int) -> Refusal? {
         // A first look, which may be wrong either way, so that what is refused is in nobody's way; then again, with the
         // room taken.
-        if let refusal = refusal(bytes: bytes, all) { return refusal }
+        refusal(bytes: bytes, all) ?? take(bytes: bytes)
+    }
+
+    /// Takes the room, and gives it back if others had taken the last of it.
+    func take(bytes: Int) -> Refusal? {
         let commandsBefore = commandsUnderWay.add(1, ordering: .acquiringAndReleasing).oldValue
         let bytesBefore = bytesUnderWay.add(bytes, ordering: .acquiringAndReleasing).oldValue
         let there = Amount(

@@ -1,4 +1,4 @@
-@_spi(Driver) import AsyncIO
+@_spi(Driver) @testable import AsyncIO
 import TestSupport
 import Testing
 
@@ -53,6 +53,14 @@ import Testing
     @Test func withoutLimitsThereIsAlwaysRoom() {
         let endless = Backlog(most: .init(commands: .max, bytes: .max), mostToBeSent: 1)
         for _ in 0..<100 { #expect(endless.reserve(bytes: 1 << 40) == nil) }
+    }
+
+    @Test func whoeverFindsTheLastRoomTakenGivesBackItsOwn() {
+        for _ in 0..<5 { #expect(backlog.reserve(bytes: 20) == nil) }
+        #expect(backlog.take(bytes: 1) == .commands)
+        backlog.giveBack(bytes: 20)
+        #expect(backlog.take(bytes: 21) == .bytes)
+        #expect(backlog.all == .init(commands: 4, bytes: 80))
     }
 
     @Test func whoeverComesTooLateForTheLastRoomTakesNone() async {
