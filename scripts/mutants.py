@@ -99,6 +99,7 @@ FAULTS = {
                                                             "succeed(waiter, reply())\n            limiter.release()"),
     "what is written is not told": (PERFORMER, "if isAll { machine.value.wroteAll() }\n        settle()", "if isAll { machine.value.wroteAll() }"),
     "what is late is not looked for at a write": (PERFORMER, "while let expiry = machine.value.willWrite(now: now, handedOver: output.handedOver) {\n            perform(expiry)\n        }", ""),
+    "a permit that comes too late is no matter": (PERFORMER, "now: isClose ? now : earlierNow", "now: earlierNow"),
     "a write lets in what is late": (PERFORMER, "while let expiry = machine.value.willWrite", "if let expiry = machine.value.willWrite"),
     "tombstones' bytes are not dropped": (PERFORMER, "dropHeld(expiry.dropWaiting)", ""),
     "what ended is not taken back": (PERFORMER, "let isTakenBack = takeBack(expiry.takeBack)", "let isTakenBack = true"),

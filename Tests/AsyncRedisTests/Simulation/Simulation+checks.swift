@@ -57,6 +57,14 @@ extension Simulation {
             end.phase == .waitingForReply ? isSent : !isSent,
             "command \(end.waiter) is \(end.phase), and sent: \(isSent)"
         )
+        if end.reason == .deadlineExceeded, end.phase == .waitingToBeWritten,
+            let promotedAt = command.promotedAt
+        {
+            check(
+                promotedAt < command.deadline || setup.hasLateTicks,
+                "command \(end.waiter) waited for a permit all its time, and is \(end.phase)"
+            )
+        }
         ended(end.waiter, "\(end.reason)")
     }
 

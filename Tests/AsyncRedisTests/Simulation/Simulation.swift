@@ -33,6 +33,8 @@ final class Simulation {
         var endedAt: UInt64 = 0
         /// When it joined the queue it stands in.
         var joinedAt: UInt64 = 0
+        /// When it left those who wait; nil if it did not.
+        var promotedAt: UInt64?
         /// The connection's tick since which it should be on its way to an early end.
         var dueSince: Int?
     }
@@ -57,6 +59,8 @@ final class Simulation {
         var sweepLimit = Int.max
         var maxTombstones = Backlog.Amount(commands: 1, bytes: 4)
         var connectionCount = 1
+        /// The kernel's ticks come so late that `laterNow` lies behind.
+        var hasLateTicks = false
     }
 
     let setup: Setup
@@ -260,7 +264,10 @@ final class Simulation {
         commands[id].hasArrived = true
     }
 
-    func promoted(_ id: Int) { commands[id].joinedAt = now }
+    func promoted(_ id: Int) {
+        commands[id].joinedAt = now
+        commands[id].promotedAt = now
+    }
 
     func ended(_ id: Int, _ how: String) {
         check(commands[id].end == nil, "command \(id) ends twice: \(commands[id].end ?? ""), \(how)")
