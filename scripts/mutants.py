@@ -50,7 +50,9 @@ FAULTS = {
     "cancellation is overlooked": (EXPIRY, "if isCancelled(waiter) { return .cancelled }", ""),
     "a deadline ends one instant too late": (EXPIRY, "return deadline <= now ? .deadlineExceeded : nil",
                                              "return deadline < now ? .deadlineExceeded : nil"),
-    "a probe comes into a transaction": (COMMANDS, "if request.changesConnection { mayProbe = false }", ""),
+    "a probe comes into a transaction": (REPLIES, "if slot.groupStep != .none, kind == .value { isGroupOpen = slot.groupStep == .opens }", ""),
+    "a refusal opens a transaction": (REPLIES, "if slot.groupStep != .none, kind == .value {", "if slot.groupStep != .none {"),
+    "a transaction is never over": (REPLIES, "isGroupOpen = slot.groupStep == .opens", "isGroupOpen = true"),
     "a blocking command's silence counts once it has ended": (
         EXPIRY, "if isSent, index == 0, slot.blockingTime == .max { expectNothingBefore(now) }", ""),
     "bytes of tombstones pile up": (EXPIRY, "|| tombstoneBytes > max(settings.maxTombstones.bytes, waitingBytes)", ""),

@@ -55,7 +55,8 @@ public struct EndpointPolicy: Hashable, Sendable {
     /// An idle connection is probed with a command of its kind's own (`PING` for Redis) after this long without a byte
     /// read; nil for never.
     ///
-    /// A probe that is not answered within `livenessTimeout` ends the connection. Default nil.
+    /// A probe that is not answered within `livenessTimeout` ends the connection. None comes between commands that belong
+    /// together, such as those from `MULTI` to `EXEC`. Default nil.
     public var idleProbeInterval: Duration?
     /// Whether whoever uses a client has it for themselves.
     ///

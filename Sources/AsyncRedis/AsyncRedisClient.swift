@@ -234,7 +234,7 @@ public final class AsyncRedisClient: Sendable {
                 isOnLoop: isOnLoop
             ),
             blockingTime: effect.blockingTime,
-            changesConnection: effect == .changesConnection
+            groupStep: effect.groupStep
         )
         if isOnLoop {
             connection.submit(command, request, waiter)

@@ -7,12 +7,26 @@ enum CommandEffect: Hashable {
     /// The server may hold its reply back for so many nanoseconds, and everything behind it.
     case blocks(UInt64)
     /// Commands after it mean something else, or are answered in another way.
-    case changesConnection
+    case changesConnection(GroupStep)
     /// It is not answered by exactly one reply: what came after it would get the wrong one.
     case breaksMatching
 }
 
+/// What a command is to commands that belong together, between which nobody may come.
+enum GroupStep: Hashable {
+    case none
+    /// The commands behind it belong together, as those behind `MULTI`, until one that closes the group.
+    case opens
+    case closes
+}
+
 extension CommandEffect {
+    /// What the command is to commands that belong together.
+    var groupStep: GroupStep {
+        if case .changesConnection(let step) = self { return step }
+        return .none
+    }
+
     /// How long the server may hold the command's own reply back, in nanoseconds.
     var blockingTime: UInt64 {
         if case .blocks(let time) = self { return time }
@@ -25,7 +39,7 @@ private enum CommandRule {
     case breaksMatching
     /// Only with this word behind the name.
     case breaksMatchingWith(String)
-    case changesConnection
+    case changesConnection(GroupStep)
     /// For the time that the word at this place names, in units of so many nanoseconds; the last word is at place −1.
     case blocks(timeAt: Int, per: Double)
     /// For the milliseconds behind the option `BLOCK`, if it is there.
@@ -43,8 +57,10 @@ private let commandRules: [(name: RESPName, rule: CommandRule)] = {
         (["MONITOR", "SYNC", "PSYNC", "REPLCONF", "HELLO"], .breaksMatching),
         (["CLIENT"], .breaksMatchingWith("REPLY")),
         (["SCRIPT"], .breaksMatchingWith("DEBUG")),
-        (["MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH", "SELECT"], .changesConnection),
-        (["AUTH", "RESET", "QUIT", "READONLY", "READWRITE", "ASKING"], .changesConnection),
+        // `ASKING` is for the command behind it, and nothing says that it came.
+        (["MULTI", "ASKING"], .changesConnection(.opens)),
+        (["EXEC", "DISCARD", "RESET"], .changesConnection(.closes)),
+        (["WATCH", "UNWATCH", "SELECT", "AUTH", "QUIT", "READONLY", "READWRITE"], .changesConnection(.none)),
         (["BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH"], .blocks(timeAt: -1, per: seconds)),
         (["BZPOPMIN", "BZPOPMAX"], .blocks(timeAt: -1, per: seconds)),
         (["BLMPOP", "BZMPOP"], .blocks(timeAt: 1, per: seconds)),
@@ -90,8 +106,8 @@ extension RESPWordList {
             return .breaksMatching
         case .breaksMatchingWith(let word):
             return capitals(1) == word ? .breaksMatching : .none
-        case .changesConnection:
-            return .changesConnection
+        case .changesConnection(let step):
+            return .changesConnection(step)
         case .blocks(let place, let unit):
             return .blocks(nanoseconds(ofWord: place < 0 ? wordCount + place : place, per: unit))
         case .blocksIfAsked:

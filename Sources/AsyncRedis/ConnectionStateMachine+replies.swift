@@ -48,6 +48,7 @@ extension ConnectionStateMachine {
             }
             hasBeenAnswered = true
             wireSweep.departed()
+            if slot.groupStep != .none, kind == .value { isGroupOpen = slot.groupStep == .opens }
             if let waiter = slot.waiter { return .deliver(waiter) }
             return .discard
         case .handshake(let answered):

@@ -70,7 +70,8 @@ extension ConnectionStateMachine {
         }
         guard case .ready = phase, isIdle else { return .goOn }
         let probeAt = progressAt.saturatingAdd(settings.idleProbe)
-        guard mayProbe else { return .rest(until: .max) }
+        // A command of the connection's own would come between others that belong together.
+        guard !isGroupOpen else { return .rest(until: .max) }
         return probeAt <= now ? .probe : .rest(until: probeAt)
     }
 

@@ -29,8 +29,8 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
         let deadline: UInt64
         /// How long the server may hold its reply back on purpose, as for `BLPOP`.
         var blockingTime: UInt64 = 0
-        /// Whether commands after it may mean something else, as after `MULTI`.
-        var changesConnection = false
+        /// What it is to commands that belong together.
+        var groupStep = GroupStep.none
     }
 
     /// A command that has been accepted.
@@ -40,6 +40,7 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
         let byteCount: Int
         let deadline: UInt64
         let blockingTime: UInt64
+        let groupStep: GroupStep
         /// Where its first byte stands among all bytes given to the stream, once it has been.
         var position: UInt64
 
@@ -49,6 +50,7 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
             byteCount = request.byteCount
             deadline = request.deadline
             blockingTime = request.blockingTime
+            groupStep = request.groupStep
             self.position = position
         }
 
@@ -99,8 +101,8 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
     var isSuspected = false
     /// A reply to a command, or to the handshake, has come.
     var hasBeenAnswered = false
-    /// A command of the connection's own could come between others that belong together.
-    var mayProbe = true
+    /// The server has said that the commands behind one belong together, and not yet that they are done.
+    var isGroupOpen = false
 
     /// Commands given to the stream, in the order of their replies.
     var wire = RingBuffer<Slot>()
@@ -191,7 +193,6 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
             return .end(endedBeforeAccepted(waiter, isCancelled ? .cancelled : .deadlineExceeded))
         }
         if let refusal = refusal(request, hasPermit: hasPermit, backlog) { return .refuse(refusal) }
-        if request.changesConnection { mayProbe = false }
         if hasPermit {
             sent(waiter, request, position: output.accepted, now: now)
             return .send

@@ -38,12 +38,16 @@ import Testing
         #expect(effect(words) == .blocks(nanoseconds))
     }
 
-    @Test(arguments: [
-        "multi", "EXEC", "discard", "Watch k", "unwatch", "SELECT 1", "auth x", "RESET", "QUIT", "readonly",
-        "READWRITE", "Asking",
-    ])
-    func someChangeTheConnection(words: String) {
-        #expect(effect(words) == .changesConnection)
+    @Test(
+        arguments: [
+            ("multi", .opens), ("Asking", .opens), ("EXEC", .closes), ("discard", .closes),
+            ("RESET", .closes),
+            ("Watch k", .none), ("unwatch", .none), ("SELECT 1", .none), ("auth x", .none), ("QUIT", .none),
+            ("readonly", .none), ("READWRITE", .none),
+        ] as [(String, GroupStep)]
+    )
+    func someChangeTheConnection(words: String, step: GroupStep) {
+        #expect(effect(words) == .changesConnection(step))
     }
 
     @Test(arguments: [

@@ -110,14 +110,26 @@ extension ConnectionStateMachineTests {
         #expect(machine.tick(218) == .end(.timeOut(.liveness)))
     }
 
-    @Test func aConnectionThatACommandChangedIsNotProbed() {
+    @Test func nobodyComesBetweenCommandsThatBelongTogether() {
         let machine = Subject(idleProbe: 50)
         _ = machine.connected(handshakeCommands: 0, now: 0)
-        let multi = Subject.Machine.Request(byteCount: 10, deadline: .max, changesConnection: true)
-        #expect(machine.submit(1, multi, hasPermit: true) == "send")
-        machine.bytesRead(1)
-        #expect(machine.reply() == "deliver 1")
+        func answer(_ step: GroupStep, _ kind: Subject.Machine.ReplyKind = .value) {
+            let request = Subject.Machine.Request(byteCount: 10, deadline: .max, groupStep: step)
+            #expect(machine.submit(1, request, hasPermit: true) == "send")
+            machine.bytesRead(1)
+            #expect(machine.reply(kind) == "deliver 1")
+        }
+        answer(.none)
+        #expect(machine.tick(1000) == .probe)
+        answer(.opens, .error)
+        #expect(machine.tick(1000) == .probe, "the server refused to open one")
+        answer(.opens)
         #expect(machine.tick(1000) == .rest(until: .max))
+        answer(.none)
+        answer(.closes, .error)
+        #expect(machine.tick(1000) == .rest(until: .max), "it may be open still")
+        answer(.closes)
+        #expect(machine.tick(1000) == .probe)
     }
 
     @Test func bytesOfThoseWhoEndedWhileTheyWaitedAreNotKeptForLong() {
