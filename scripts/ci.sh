@@ -85,10 +85,14 @@ say "Running the unit tests"
 swift test -Xswiftc -warnings-as-errors --skip 'AsyncRedisIntegrationTests|FaultTests' ||
     fail "The unit tests failed: mend what is marked above."
 
-# Optimised, as the library is used: they hold the ends of commands against a clock. By themselves: they would be each
-# other's noise.
-say "Running the fault tests"
+# Optimised, as the library is used.
 optimised=(--scratch-path .build/optimised -c release -Xswiftc -enable-testing -Xswiftc -warnings-as-errors)
+say "Running the tests of isolation, optimised"
+swift test "${optimised[@]}" --filter '^AsyncRedisTests\.IsolationTests' ||
+    fail "Code of an actor ran elsewhere: mend what is marked above."
+
+# They hold the ends of commands against a clock. By themselves: they would be each other's noise.
+say "Running the fault tests"
 swift test "${optimised[@]}" --filter '^AsyncRedisTests\.FaultTests' ||
     fail "The fault tests failed: mend what is marked above."
 

@@ -178,8 +178,20 @@ stop_redis() {
     say "Stopped the throw-away Redis"
 }
 
+# descendants PID: its children, theirs, and so on. `swift test` gives the tests a process group of their own.
+descendants() {
+    local child
+    for child in $(cat "/proc/$1/task/$1/children" 2>/dev/null); do
+        echo "$child"
+        descendants "$child"
+    done
+}
+
 clean_up() {
-    ! is_child "$attended_pid" || kill -- "-$attended_pid" 2>/dev/null || true
+    local pid
+    if is_child "$attended_pid"; then
+        for pid in $(descendants "$attended_pid") "-$attended_pid"; do kill -- "$pid" 2>/dev/null || true; done
+    fi
     stop_redis
 }
 

@@ -30,6 +30,8 @@ static inline uint64_t cuv_coarse_step(void) {
 /* Whether a Swift task, given by its object, has been cancelled; it may be asked on any thread. */
 __attribute__((swiftcall)) _Bool swift_task_isCancelled(const void *task);
 static inline _Bool cuv_is_task_cancelled(const void *task) { return swift_task_isCancelled(task); }
+/* Does nothing that a compiler could see. */
+static inline void cuv_do_nothing(void) { __asm__ volatile("" ::: "memory"); }
 /* Has the current Swift task prefer an executor, a `TaskExecutorRef`, until the record that this returns is popped. The Swift runtime
    exports both for its `withTaskExecutorPreference`. Source: `Concurrency.h` in the runtime. */
 __attribute__((swiftcall)) void *swift_task_pushTaskExecutorPreference(uintptr_t identity, uintptr_t implementation);

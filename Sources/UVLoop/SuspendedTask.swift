@@ -54,9 +54,11 @@ import CUV
             preference.pop()
             return value
         }
-        return unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Value, Never>) in
+        let value = unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Value, Never>) in
             body(unsafe SuspendedTask(continuation))
         }
+        comeBackToActor()
+        return value
     }
 
     /// Suspends a task without a check of the executor it is on.
@@ -141,6 +143,13 @@ import CUV
 /// Whether a task, given by its object, has been cancelled.
 @usableFromInline
 @unsafe func isTaskCancelled(_ task: UnsafeRawPointer) -> Bool { unsafe cuv_is_task_cancelled(task) }
+
+/// Does nothing, which the compiler does not know: whoever calls it behind an `await` is back on its actor then.
+///
+/// Out of a specialised function (6.3.1, -O) it takes the way back where nothing is done behind the last `await`.
+@usableFromInline
+@inline(never)
+func comeBackToActor() { cuv_do_nothing() }
 
 /// A function of its own, because the compiler (6.3.1) fails where `#isolation` is looked into directly.
 @usableFromInline
