@@ -12,7 +12,7 @@ TSAN_OPTIONS="suppressions=$PWD/scripts/thread-sanitizer.supp" \
     --skip SimulationTests ||
     fail "ThreadSanitizer found a race, or a test failed: see above."
 
-# The leak check would report what XCTest's runner itself does not free. The tests that start a process run alone: Foundation looks
+# The leak check would report what XCTest's runner itself does not free. The tests that have Foundation start a process run alone: it looks
 # for the highest descriptor then, and copies the last entry of a full directory buffer from beyond its end, which takes some 1365
 # open descriptors, as other tests have.
 readonly process_tests=ResponseDumpTests

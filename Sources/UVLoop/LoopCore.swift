@@ -88,14 +88,16 @@ package final class LoopCore: SerialExecutor, @unchecked Sendable {
 
     /// Runs what work there is, on this thread in the loop's place, and gives the place up.
     private func drain() {
+        // As in `enqueue(_:)`.
+        let driver = loopBound
         while true {
             // In slices, so that work which makes ever more work does not keep others from their turn.
-            loopBound.runSlice()
-            mailbox.takeAll(into: &loopBound.agenda.value.work)
-            guard loopBound.agenda.value.work.isEmpty else { continue }
+            driver.runSlice()
+            mailbox.takeAll(into: &driver.agenda.value.work)
+            guard driver.agenda.value.work.isEmpty else { continue }
             // With nothing left the place is given up, and a successor may be at work already: touch nothing more.
             guard let late = mailbox.takeOrLeave() else { break }
-            loopBound.agenda.value.work.append(contentsOf: late)
+            driver.agenda.value.work.append(contentsOf: late)
         }
         // A successor may have set its own identity already: take back no more than our own.
         _ = threadID.compareExchange(expected: LoopThread.currentID, desired: 0, ordering: .relaxed)
@@ -116,7 +118,9 @@ package final class LoopCore: SerialExecutor, @unchecked Sendable {
     @inline(__always)
     func enqueue(_ work: LoopWork) {
         if isOnLoop {
-            loopBound.agenda.value.work.append(work)
+            // ThreadSanitizer takes a change through the property for one of the property, which others read.
+            let driver = loopBound
+            driver.agenda.value.work.append(work)
         } else {
             deliver(work)
         }

@@ -19,6 +19,35 @@ import Testing
         await loop.shutdown()
     }
 
+    private actor Worker {
+        private let loop: EventLoop
+        init(on loop: EventLoop) { self.loop = loop }
+        nonisolated var unownedExecutor: UnownedSerialExecutor {
+            unsafe loop.serialExecutor.asUnownedSerialExecutor()
+        }
+
+        func work(until end: Flag, begun: Gate) async {
+            while !end.isSet {
+                await SuspendedTask<Void>.suspend(servedBy: loop) { task in
+                    loop.post { task.resume(()) }
+                }
+                begun.open()
+            }
+        }
+    }
+
+    /// For ThreadSanitizer: what is made elsewhere for streams of the loop is no race with the loop's own work.
+    @Test func writersAreMadeElsewhereWhileTheLoopWorks() async {
+        let loop = EventLoop(name: "test")
+        let (begun, end) = (Gate(), Flag())
+        async let work: Void = Worker(on: loop).work(until: end, begun: begun)
+        await begun.wait()
+        await Task.detached { for _ in 0..<50_000 { _ = loop.core.makeWriter() } }.value
+        end.set()
+        await work
+        await loop.shutdown()
+    }
+
     @Test func errorsPropagateWithTheirType() async {
         let loop = EventLoop(name: "test")
         do throws(Failure) {
