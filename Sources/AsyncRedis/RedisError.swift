@@ -201,7 +201,7 @@ extension RedisError {
             isCode ? .server(String(decoding: prefix, as: UTF8.self)) : .generic,
             .rejected,
             endpoint: endpoint,
-            String(forPerson: bytes),
+            bytes.isEmpty ? "the server answered with an error that says nothing" : String(forPerson: bytes),
             serverMessage: bytes
         )
     }

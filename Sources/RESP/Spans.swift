@@ -61,23 +61,6 @@ extension Span<UInt8> {
 }
 
 extension OutputSpan<UInt8> {
-    /// Appends a copy of the bytes.
-    ///
-    /// There must be room for them.
-    @inline(__always)
-    mutating func append(copying bytes: Span<UInt8>) {
-        precondition(bytes.count <= freeCapacity)
-        // Checked above: source and target both have `bytes.count` bytes, and neither leaves the closures.
-        unsafe bytes.withUnsafeBufferPointer { source in
-            guard let from = source.baseAddress else { return }
-            unsafe withUnsafeMutableBufferPointer { target, initialized in
-                guard let base = target.baseAddress else { return }
-                unsafe (base + initialized).initialize(from: from, count: source.count)
-                initialized += source.count
-            }
-        }
-    }
-
     /// Appends a bulk string of a text's UTF-8.
     ///
     /// There must be room for it.

@@ -125,6 +125,7 @@ struct EndpointRegistryTests {
         (.init(commandTimeout: .zero), "has a timeout that is not above zero"),
         (.init(commandTimeout: .nanoseconds(-1)), "has a timeout that is not above zero"),
         (.init(livenessTimeout: .zero), "has a timeout that is not above zero"),
+        (.init(idleProbeInterval: .zero), "has a timeout that is not above zero"),
     ]
 
     @Test(arguments: impossible)
@@ -139,7 +140,8 @@ struct EndpointRegistryTests {
             maxQueuedBytes: 1,
             connectTimeout: .nanoseconds(1),
             commandTimeout: .nanoseconds(1),
-            livenessTimeout: .nanoseconds(1)
+            livenessTimeout: .nanoseconds(1),
+            idleProbeInterval: .nanoseconds(1)
         )
         #expect(try EndpointRegistry([spec(policy: policy)]).spec("follows").policy == policy)
     }
