@@ -100,9 +100,8 @@ FAULTS = {
     "the last reply of a closing connection ends nothing": (PERFORMER, "succeed(waiter, reply())\n            limiter.release()\n            endIfDrained()",
                                                             "succeed(waiter, reply())\n            limiter.release()"),
     "what is written is not told": (PERFORMER, "if isAll { machine.value.wroteAll() }\n        settle()", "if isAll { machine.value.wroteAll() }"),
-    "what is late is not looked for at a write": (PERFORMER, "while let expiry = machine.value.willWrite(now: now, handedOver: output.handedOver) {\n            perform(expiry)\n        }", ""),
-    "a permit that comes too late is no matter": (PERFORMER, "now: isClose ? now : earlierNow", "now: earlierNow"),
-    "a write lets in what is late": (PERFORMER, "while let expiry = machine.value.willWrite", "if let expiry = machine.value.willWrite"),
+    "what is late is not looked for at a write": (PERFORMER, "guard let expiry = machine.value.willWrite(now: now, handedOver: output.handedOver) else { return }\n        perform(expiry)", ""),
+    "a permit that comes too late is no matter": (PERFORMER, "promoteNext(position: output.accepted, now: now)", "promoteNext(position: output.accepted, now: earlierNow)"),
     "tombstones' bytes are not dropped": (PERFORMER, "dropHeld(expiry.dropWaiting)", ""),
     "what ended is not taken back": (PERFORMER, "let isTakenBack = takeBack(expiry.takeBack)", "let isTakenBack = true"),
     "tombstones' bytes are dropped after others were sent": (

@@ -21,8 +21,6 @@ protocol ConnectionPerformer: PermitWaiter {
     var now: UInt64 { get }
     /// A time that may lag behind, and costs less to read.
     var earlierNow: UInt64 { get }
-    /// A time that lies ahead, as a rule, and costs less to read.
-    var laterNow: UInt64 { get }
 
     // MARK: Tasks
 
@@ -162,12 +160,7 @@ extension ConnectionPerformer {
     private func promoteNext() -> Bool {
         defer { settle() }
         while true {
-            let isClose = machine.value.nextDeadline.map { $0 <= laterNow } ?? false
-            let next = machine.value.promoteNext(
-                position: output.accepted,
-                now: isClose ? now : earlierNow,
-                isCancelled: { isCancelled($0) }
-            )
+            let next = machine.value.promoteNext(position: output.accepted, now: now) { isCancelled($0) }
             switch next {
             case .none:
                 return false
@@ -231,10 +224,8 @@ extension ConnectionPerformer {
 
     /// The stream is about to hand its output to the kernel.
     func willWrite() {
-        // Again after each that ends: its permit lets another in, whose time may be over where `laterNow` was not ahead.
-        while let expiry = machine.value.willWrite(now: now, handedOver: output.handedOver) {
-            perform(expiry)
-        }
+        guard let expiry = machine.value.willWrite(now: now, handedOver: output.handedOver) else { return }
+        perform(expiry)
     }
 
     /// The kernel has taken some of the output.

@@ -280,10 +280,6 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
         }
     }
 
-    /// When the first that waits has to be over; nil if none waits.
-    @inline(__always)
-    var nextDeadline: UInt64? { waiting.first?.deadline }
-
     /// Takes the first waiting command to the wire.
     ///
     /// The caller holds a permit for it.

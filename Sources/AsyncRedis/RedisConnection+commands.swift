@@ -72,7 +72,6 @@ extension RedisConnection {
 extension RedisConnection: ConnectionPerformer {
     @inline(__always) var now: UInt64 { LoopClock.now }
     @inline(__always) var earlierNow: UInt64 { LoopClock.coarse }
-    @inline(__always) var laterNow: UInt64 { core.soon }
 
     @inline(__always)
     func isCancelled(_ waiter: CommandWaiter) -> Bool { waiter.isCancelled }

@@ -24,7 +24,6 @@ struct RandomSteps {
         setup.sweepLimit = below(4) > 0 ? .max : 1 + Int(below(3))
         setup.maxTombstones = .init(commands: Int(below(4)), bytes: Int(below(12)))
         setup.connectionCount = below(2) == 0 ? 1 : 2
-        setup.hasLateTicks = below(4) == 0
         if below(20) == 0 {
             setup.maxTombstones = .init(commands: 64, bytes: 64)
             setup.maxWaiting = 200

@@ -193,7 +193,6 @@ final class SimulatedConnection: ConnectionPerformer {
 
     var now: UInt64 { world.now }
     var earlierNow: UInt64 { world.now - world.now % 4 }
-    var laterNow: UInt64 { setup.hasLateTicks ? earlierNow : earlierNow + 6 }
     var output: Machine.Output {
         .init(accepted: handedOver + UInt64(gathered.count), handedOver: handedOver)
     }

@@ -59,8 +59,6 @@ final class Simulation {
         var sweepLimit = Int.max
         var maxTombstones = Backlog.Amount(commands: 1, bytes: 4)
         var connectionCount = 1
-        /// The kernel's ticks come so late that `laterNow` lies behind.
-        var hasLateTicks = false
     }
 
     let setup: Setup
