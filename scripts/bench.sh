@@ -81,8 +81,7 @@ build() {
         fail "bench-floor does not build: see the compiler's words above."
 
     say "building bench-client and bench-decoder"
-    # SwiftPM does not notice that the settings of a package it depends on have changed: its plan is made anew.
-    rm -f "$benchmarks/.build/release.yaml"
+    forget_plan "$benchmarks/.build"
     local swift_build=(swift build --package-path "$benchmarks" -c release --static-swift-stdlib)
     "${swift_build[@]}" --product bench-client >&2 || fail "bench-client does not build: see the compiler's words above."
     "${swift_build[@]}" --product bench-decoder >&2 || fail "bench-decoder does not build: see the compiler's words above."

@@ -45,8 +45,7 @@ parse_arguments() {
 
 build() {
     say "building bench-client with the other clients"
-    # SwiftPM does not notice that the settings of a package it depends on have changed: its plan is made anew.
-    rm -f Benchmarks/SwiftClients/.build/release.yaml
+    forget_plan Benchmarks/SwiftClients/.build
     local swift_build=(swift build --package-path Benchmarks/SwiftClients -c release --static-swift-stdlib)
     "${swift_build[@]}" --product bench-client >&2 || fail "bench-client does not build: let SwiftPM reach what" \
         "Benchmarks/SwiftClients/Package.swift names, or see the compiler's words above."

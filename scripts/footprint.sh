@@ -29,8 +29,7 @@ field() { python3 -c 'import json, sys; print(f"{json.loads(sys.argv[1])[sys.arg
 
 # build PACKAGE PRODUCT SCRATCH: builds it in that folder of Benchmarks/.build, and leaves where it is in `built`.
 build() {
-    # SwiftPM does not notice that the settings of a package it depends on have changed: its plan is made anew.
-    rm -f Benchmarks/.build/"$3"/release.yaml
+    forget_plan "Benchmarks/.build/$3"
     local build=(swift build --package-path "$1" --scratch-path Benchmarks/.build/"$3" -c release --static-swift-stdlib)
     "${build[@]}" --product "$2" >&2 || fail "$2 does not build: mend what the compiler says above."
     built=$("${build[@]}" --show-bin-path)/$2

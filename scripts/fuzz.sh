@@ -164,9 +164,7 @@ for name in "${fuzzers[@]}"; do replay "$name"; done
 
 say "Fuzzing for $seconds seconds"
 trap stop_fuzzers EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
+exit_on_signals
 for name in "${fuzzers[@]}"; do start_fuzzer "$name"; done
 crashed=
 for name in "${fuzzers[@]}"; do

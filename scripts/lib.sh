@@ -12,6 +12,17 @@ fail() {
     exit 1
 }
 
+# An exit at a signal, so that the script's trap for EXIT cleans up.
+exit_on_signals() {
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 141' PIPE
+    trap 'exit 143' TERM
+}
+
+# forget_plan BUILD_FOLDER: has SwiftPM make its plan anew. It does not notice that the settings of a package it depends on have changed.
+forget_plan() { rm -f "$1/release.yaml"; }
+
 # --- What the machine must have ---------------------------------------------------------------------------------------
 
 need_swift() {
@@ -120,10 +131,7 @@ is_child() { [ -n "$1" ] && grep -qx "$1" <<<"$(jobs -pr)"; }
 # exports REDIS_URL and REDIS_UNIX_SOCKET; REDIS_PORT is the port. It is stopped when the script ends, however it ends.
 start_redis() {
     trap clean_up EXIT
-    trap 'exit 129' HUP
-    trap 'exit 130' INT
-    trap 'exit 141' PIPE
-    trap 'exit 143' TERM
+    exit_on_signals
     redis_dir=$(mktemp -d)
     REDIS_UNIX_SOCKET=$redis_dir/redis.sock
     local try

@@ -20,9 +20,7 @@ soak=$(swift build -c release --show-bin-path)/soak
 
 # What attend runs is ended by a signal when this script is; the harness then stops the server and the load.
 trap clean_up EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
+exit_on_signals
 
 say "Soaking for $minutes min with seed $seed"
 attend python3 -B Tests/Soak/Faults/harness.py "$soak" $((minutes * 60)) "$seed" ||

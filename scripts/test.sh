@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# All the tests: those that need no server, those that need a Redis, and what a command costs, in counts.
+# The package's tests: those that need no server, those that need a Redis, and what a command costs, in counts. What stands beside
+# it has its own: scripts/io_kinds.sh for Examples/IOKinds, scripts/fuzz.sh, scripts/soak.sh.
 set -euo pipefail
 scripts=$(dirname -- "${BASH_SOURCE[0]}")
 

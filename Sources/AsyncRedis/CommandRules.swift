@@ -86,7 +86,7 @@ private func rule(of name: RESPName) -> CommandRule? {
     return nil
 }
 
-/// Names of other lengths have no effect.
+/// The lengths of the names in the table: a command whose name has another has no effect.
 private let lengthsOfNames = 4...12
 
 extension CommandEffect {

@@ -60,8 +60,8 @@ extension ConnectionStateMachine {
 
     /// Ends commands whose deadline has passed or whose task is cancelled.
     ///
-    /// A command that waits is never sent then. One that the kernel has, even in part, keeps its place and its permit. One in
-    /// between leaves the wire whole.
+    /// A command that waits is never sent then. One that the kernel has, even in part, keeps its place and its permit. One that has
+    /// been given to the stream, and not to the kernel, is taken back.
     ///
     /// Only those are looked at that were there at the last call already: what comes and goes between two calls costs
     /// nothing.

@@ -30,7 +30,7 @@ func parseInteger(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Int64? {
 /// The length in the head of a bulk string that begins at `start`, and where what follows the head begins.
 ///
 /// - Returns: nil if it is no strict length of four digits at the most, if fewer than six bytes are there, or if it is no bulk string.
-///   What is said of the length still has to be there, and LF behind the head's CR.
+///   Nobody has looked yet whether LF is behind the head's CR, and so many bytes behind that.
 @inline(__always)
 func shortBulkHead(_ bytes: Span<UInt8>, at start: Int) -> (length: Int, content: Int)? {
     guard bytes.count - start >= 6, bytes[start] == RESPType.bulkString else { return nil }

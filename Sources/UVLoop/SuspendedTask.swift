@@ -7,7 +7,7 @@ import CUV
     import Synchronization
 #endif
 
-/// A task that waits for a value: one word, which costs nothing to move, for whoever is to resume it.
+/// A task that waits for a value, for whoever is to resume it; in an optimised build one word, which costs nothing to move.
 ///
 /// It has to be resumed exactly once: resumed twice, or asked about once it was resumed, it touches a task that may be gone;
 /// never resumed, it waits for ever. A debug build checks that, and stops at the fault.
