@@ -146,7 +146,7 @@ import CUV
 
 /// Does nothing, which the compiler does not know: whoever calls it behind an `await` is back on its actor then.
 ///
-/// Out of a specialised function (6.3.1, -O) it takes the way back where nothing is done behind the last `await`.
+/// The compiler (6.3.1, -O) leaves the way back out of a specialised function that does nothing behind its last `await`.
 @usableFromInline
 @inline(never)
 func comeBackToActor() { cuv_do_nothing() }
