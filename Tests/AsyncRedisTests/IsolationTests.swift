@@ -49,6 +49,8 @@ import UVLoop
             check("send words")
             _ = try await withIOTimeout(.seconds(600)) { try await redis.hget("k", "f") }
             check("withIOTimeout")
+            await withIOTimeout(.seconds(600)) { await redis.close(timeout: .zero) }
+            check("withIOTimeout of nothing")
             try await loop.sleep(for: .milliseconds(1))
             check("sleep")
             _ = try await loop.offload { 1 }
@@ -57,12 +59,14 @@ import UVLoop
             check("offload of nothing")
             _ = await loop.run { 1 }
             check("run")
+            await loop.run {}
+            check("run of nothing")
+            _ = try? await redis.hget("k", "f")
+            check("hget of a closed client")
             await redis.close(timeout: .seconds(600))
             check("close with a timeout")
             await redis.close()
             check("close")
-            _ = try? await redis.hget("k", "f")
-            check("hget of a closed client")
             try await closeClients(servedBy: loop)
             return strays
         }
