@@ -201,12 +201,15 @@ package protocol ByteStreamDelegate: AnyObject {
             // "Try again", not the end.
             input.releaseIfEmpty()
         } else {
-            end(count == Int(UV_EOF.rawValue) ? causeOfEnd : IOError(Int32(count)))
+            end(count == Int(UV_EOF.rawValue) ? causeOfEnd() : IOError(Int32(count)))
         }
     }
 
     /// Why the socket is at its end; nil if the peer ended it in an orderly way.
-    private var causeOfEnd: IOError? {
+    private func causeOfEnd() -> IOError? {
+        // Where a poll has told of a hang-up behind what was read, libuv says that this is the end, and asks no more.
+        // Source: `uv__stream_io` in `src/unix/stream.c`.
+        if failureSeen == nil { _ = hasInput() }
         if let failureSeen { return failureSeen }
         // Writing to a peer that has gone away in an orderly way fails with EPIPE.
         guard let cause = writeFailure?.cause, cause != IOError(UV_EPIPE.rawValue) else { return nil }

@@ -49,6 +49,36 @@ extension EndingTests {
         await loop.shutdown()
     }
 
+    /// What comes in one poll with the last reply is told as what it is, too.
+    @Test(arguments: [true, false])
+    func commandsBehindTheLastReplyAreToldWhyTheConnectionEnded(isReset: Bool) async throws {
+        let (areRead, mayEnd, hasEnded) = (Gate(), Gate(), Gate())
+        let server = try ScriptedServer { connection in
+            for _ in 0..<2 { _ = connection.readCommand() }
+            areRead.open()
+            mayEnd.waitOnThread()
+            connection.write("+PONG\r\n")
+            if isReset { connection.reset() } else { connection.close() }
+            hasEnded.open()
+        }
+        let redis = try await AsyncRedisClient.connect(to: server.url, on: loop, policy: .patient)
+        async let first = loop.run { await ending(of: redis) }
+        async let second = loop.run { await ending(of: redis) }
+        await areRead.wait()
+        await loop.run {
+            mayEnd.open()
+            hasEnded.waitOnThread()
+            // The loop is busy, and does not look at its sockets, while the end arrives.
+            let busyUntil = ContinuousClock.now + .milliseconds(2)
+            while ContinuousClock.now < busyUntil {}
+        }
+        let failures = [await first, await second].compactMap { $0 }
+        #expect(failures.map(\.code) == [.connectionLost])
+        #expect(failures.map { $0.ioError?.name } == [isReset ? "ECONNRESET" : nil])
+        server.stop()
+        await loop.shutdown()
+    }
+
     /// How a command ends; nil for a reply.
     private func ending(of redis: AsyncRedisClient) async -> RedisError? {
         do throws(RedisError) {
