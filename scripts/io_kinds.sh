@@ -86,8 +86,8 @@ kill_server() {
 }
 
 clean_up() {
-    ! is_child "$attended_pid" || kill -- "-$attended_pid" 2>/dev/null || true
     local pid
+    end_attended
     for pid in "$kafka_pid" "$postgres_pid" "$victim_pid"; do stop_server "$pid"; done
     stop_redis
     [ -z "$kinds_dir" ] || rm -rf "$kinds_dir"

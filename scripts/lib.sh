@@ -186,20 +186,24 @@ stop_redis() {
     say "Stopped the throw-away Redis"
 }
 
-# descendants PID: its children, theirs, and so on. `swift test` gives the tests a process group of their own.
+# descendants PID: its children, theirs, and so on.
 descendants() {
     local child
-    for child in $(cat "/proc/$1/task/$1/children" 2>/dev/null); do
+    for child in $(cat "/proc/$1/task/"*/children 2>/dev/null); do
         echo "$child"
         descendants "$child"
     done
 }
 
-clean_up() {
+# end_attended: ends what attend runs. `swift test` gives the tests a process group of their own.
+end_attended() {
     local pid
-    if is_child "$attended_pid"; then
-        for pid in $(descendants "$attended_pid") "-$attended_pid"; do kill -- "$pid" 2>/dev/null || true; done
-    fi
+    is_child "$attended_pid" || return 0
+    for pid in $(descendants "$attended_pid") "-$attended_pid"; do kill -- "$pid" 2>/dev/null || true; done
+}
+
+clean_up() {
+    end_attended
     stop_redis
 }
 

@@ -50,9 +50,11 @@ FAULTS = {
     "cancellation is overlooked": (EXPIRY, "if isCancelled(waiter) { return .cancelled }", ""),
     "a deadline ends one instant too late": (EXPIRY, "return deadline <= now ? .deadlineExceeded : nil",
                                              "return deadline < now ? .deadlineExceeded : nil"),
-    "a probe comes into a transaction": (REPLIES, "if slot.groupStep != .none, kind == .value { isGroupOpen = slot.groupStep == .opens }", ""),
-    "a refusal opens a transaction": (REPLIES, "if slot.groupStep != .none, kind == .value {", "if slot.groupStep != .none {"),
-    "a transaction is never over": (REPLIES, "isGroupOpen = slot.groupStep == .opens", "isGroupOpen = true"),
+    "a probe comes into a transaction": (REPLIES, "case (.opens, .value): group = .open", "case (.opens, .value): break"),
+    "a refusal opens a transaction": (REPLIES, "case (.opens, .value): group = .open", "case (.opens, _): group = .open"),
+    "a transaction is never over": (REPLIES, "case (.closes, .value), (.closes, .groupAborted): group = .closed", "case (.closes, .value), (.closes, .groupAborted): break"),
+    "a transaction is for those who wait": (REPLIES, "if slot.groupStep != .none || group != .closed {", "if slot.waiter != nil, slot.groupStep != .none || group != .closed {"),
+    "one command's group stays open": (REPLIES, "if group == .openForNext { group = .closed }", ""),
     "a blocking command's silence counts once it has ended": (
         EXPIRY, "if isSent, index == 0, slot.blockingTime == .max { expectNothingBefore(now) }", ""),
     "bytes of tombstones pile up": (EXPIRY, "|| tombstoneBytes > max(settings.maxTombstones.bytes, waitingBytes)", ""),
@@ -154,7 +156,7 @@ def fails(tree: pathlib.Path, suite: str) -> str:
         output = tests.communicate(timeout=SUITE_SECONDS)[0]
     except subprocess.TimeoutExpired:
         end_session(tests.pid)
-        tests.communicate()
+        tests.wait()
         return "hangs"
     if tests.returncode:
         return "fails"
@@ -192,7 +194,7 @@ def main() -> int:
             if built.returncode != 0:
                 print(f"error: {name}: does not compile\n{built.stdout[-2000:]}", file=sys.stderr)
                 return 1
-            found = {suite: how for suite in SUITES if (how := fails(tree, suite))}
+            found = {suite: how for suite in SUITES if (how := fails(tree, suite)) not in ("", "is not there")}
             print(f"{name}: {', '.join(f'{suite} {how}' for suite, how in found.items()) or 'NOT FOUND'}", flush=True)
             simulated += "SimulationTests" in found
             if not found:

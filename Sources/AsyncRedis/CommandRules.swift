@@ -12,11 +12,15 @@ enum CommandEffect: Hashable {
     case breaksMatching
 }
 
-/// What a command is to commands that belong together, between which nobody may come.
+/// What a command is to a group: commands between which the connection may send none of its own, such as a probe.
 enum GroupStep: Hashable {
+    /// Nothing: it stands outside, or in the middle.
     case none
-    /// The commands behind it belong together, as those behind `MULTI`, until one that closes the group.
+    /// The command behind it belongs to it, as with `ASKING`.
+    case opensForNext
+    /// The commands behind it belong to it, as with `MULTI`, until one that closes the group.
     case opens
+    /// It is the group's last, as `EXEC` is.
     case closes
 }
 
@@ -37,9 +41,9 @@ extension CommandEffect {
 /// What is known of a command by its name.
 private enum CommandRule {
     case breaksMatching
-    /// Only with this word behind the name.
-    case breaksMatchingWith(String)
     case changesConnection(GroupStep)
+    /// Only with one of these words behind the name.
+    case withWord([String: CommandEffect])
     /// For the time that the word at this place names, in units of so many nanoseconds; the last word is at place −1.
     case blocks(timeAt: Int, per: Double)
     /// For the milliseconds behind the option `BLOCK`, if it is there.
@@ -55,10 +59,10 @@ private let commandRules: [(name: RESPName, rule: CommandRule)] = {
         (["SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"], .breaksMatching),
         (["UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE"], .breaksMatching),
         (["MONITOR", "SYNC", "PSYNC", "REPLCONF", "HELLO"], .breaksMatching),
-        (["CLIENT"], .breaksMatchingWith("REPLY")),
-        (["SCRIPT"], .breaksMatchingWith("DEBUG")),
-        // `ASKING` is for the command behind it, and nothing says that it came.
-        (["MULTI", "ASKING"], .changesConnection(.opens)),
+        (["CLIENT"], .withWord(["REPLY": .breaksMatching, "CACHING": .changesConnection(.opensForNext)])),
+        (["SCRIPT"], .withWord(["DEBUG": .breaksMatching])),
+        (["ASKING"], .changesConnection(.opensForNext)),
+        (["MULTI"], .changesConnection(.opens)),
         (["EXEC", "DISCARD", "RESET"], .changesConnection(.closes)),
         (["WATCH", "UNWATCH", "SELECT", "AUTH", "QUIT", "READONLY", "READWRITE"], .changesConnection(.none)),
         (["BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH"], .blocks(timeAt: -1, per: seconds)),
@@ -104,8 +108,8 @@ extension RESPWordList {
         switch rule {
         case .breaksMatching:
             return .breaksMatching
-        case .breaksMatchingWith(let word):
-            return capitals(1) == word ? .breaksMatching : .none
+        case .withWord(let effects):
+            return capitals(1).flatMap { effects[$0] } ?? .none
         case .changesConnection(let step):
             return .changesConnection(step)
         case .blocks(let place, let unit):

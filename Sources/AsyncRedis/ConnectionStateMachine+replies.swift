@@ -6,6 +6,8 @@ extension ConnectionStateMachine {
     enum ReplyKind: Hashable {
         case value
         case error
+        /// An error by which a server closes a group of commands that it did not run.
+        case groupAborted
         /// An error by which a server refuses a whole connection, such as that it has too many clients.
         case farewell
     }
@@ -48,7 +50,7 @@ extension ConnectionStateMachine {
             }
             hasBeenAnswered = true
             wireSweep.departed()
-            if slot.groupStep != .none, kind == .value { isGroupOpen = slot.groupStep == .opens }
+            if slot.groupStep != .none || group != .closed { follow(slot.groupStep, kind) }
             if let waiter = slot.waiter { return .deliver(waiter) }
             return .discard
         case .handshake(let answered):
@@ -65,6 +67,18 @@ extension ConnectionStateMachine {
             return .handshakeDone
         case .connecting, .closed:
             return .end(.unsolicited)
+        }
+    }
+
+    /// What the reply to a command says of the group.
+    private mutating func follow(_ step: GroupStep, _ kind: ReplyKind) {
+        if group == .openForNext { group = .closed }
+        switch (step, kind) {
+        case (.opens, .value): group = .open
+        case (.opensForNext, .value): if group == .closed { group = .openForNext }
+        case (.closes, .value), (.closes, .groupAborted): group = .closed
+        // A group that was not opened is not; one that was not closed may be open still.
+        case (.none, _), (_, .error), (_, .farewell), (_, .groupAborted): break
         }
     }
 }

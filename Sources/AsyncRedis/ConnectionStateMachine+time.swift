@@ -70,8 +70,7 @@ extension ConnectionStateMachine {
         }
         guard case .ready = phase, isIdle else { return .goOn }
         let probeAt = progressAt.saturatingAdd(settings.idleProbe)
-        // A command of the connection's own would come between others that belong together.
-        guard !isGroupOpen else { return .rest(until: .max) }
+        guard group == .closed else { return .rest(until: .max) }
         return probeAt <= now ? .probe : .rest(until: probeAt)
     }
 

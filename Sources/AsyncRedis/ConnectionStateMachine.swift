@@ -29,7 +29,7 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
         let deadline: UInt64
         /// How long the server may hold its reply back on purpose, as for `BLPOP`.
         var blockingTime: UInt64 = 0
-        /// What it is to commands that belong together.
+        /// What it is to a group of commands.
         var groupStep = GroupStep.none
     }
 
@@ -101,8 +101,14 @@ struct ConnectionStateMachine<Waiter>: ~Copyable {
     var isSuspected = false
     /// A reply to a command, or to the handshake, has come.
     var hasBeenAnswered = false
-    /// The server has said that the commands behind one belong together, and not yet that they are done.
-    var isGroupOpen = false
+    /// A group of commands, between which none of the connection's own may come, as far as the server has answered.
+    enum Group: Hashable {
+        case closed
+        /// Of the next command alone.
+        case openForNext
+        case open
+    }
+    var group = Group.closed
 
     /// Commands given to the stream, in the order of their replies.
     var wire = RingBuffer<Slot>()

@@ -168,6 +168,9 @@ final class RedisConnection: @unchecked Sendable {
     // MARK: Replies
 
     private func kind(ofError reply: Reply) -> ConnectionStateMachine<CommandWaiter>.ReplyKind {
+        if machine.value.group == .open, RedisError.isGroupAborted(reply.errorMessage) {
+            return .groupAborted
+        }
         guard !machine.value.hasBeenAnswered else { return .error }
         return RedisError.isFarewell(reply.errorMessage) ? .farewell : .error
     }

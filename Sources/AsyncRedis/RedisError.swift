@@ -245,6 +245,11 @@ extension RedisError {
             || message.starts(with: Array("DENIED Redis is running in protected mode".utf8))
     }
 
+    /// Whether an error says that a transaction is over, and that nothing of it was run.
+    ///
+    /// Source: `execCommandAbort` in Redis's `multi.c`.
+    static func isGroupAborted(_ message: [UInt8]) -> Bool { message.starts(with: Array("EXECABORT".utf8)) }
+
     static func cancelled(_ outcome: Outcome, _ endpoint: String, _ situation: Situation? = nil) -> RedisError
     {
         RedisError(.cancelled, outcome, endpoint: endpoint, "the task was cancelled", situation: situation)

@@ -207,8 +207,8 @@ package protocol ByteStreamDelegate: AnyObject {
 
     /// Why the socket is at its end; nil if the peer ended it in an orderly way.
     private func causeOfEnd() -> IOError? {
-        // Where a poll has told of a hang-up behind what was read, libuv says that this is the end, and asks no more.
-        // Source: `uv__stream_io` in `src/unix/stream.c`.
+        // Where the poll tells of a hang-up, libuv calls it the end without another read, and nobody has seen a failure that the
+        // socket may have. Source: `uv__stream_io` in `src/unix/stream.c`.
         if failureSeen == nil { _ = hasInput() }
         if let failureSeen { return failureSeen }
         // Writing to a peer that has gone away in an orderly way fails with EPIPE.

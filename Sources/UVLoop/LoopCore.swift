@@ -88,7 +88,7 @@ package final class LoopCore: SerialExecutor, @unchecked Sendable {
 
     /// Runs what work there is, on this thread in the loop's place, and gives the place up.
     private func drain() {
-        // As in `enqueue(_:)`.
+        // A reference of its own, for ThreadSanitizer: see `enqueue(_:)`.
         let driver = loopBound
         while true {
             // In slices, so that work which makes ever more work does not keep others from their turn.
@@ -118,7 +118,7 @@ package final class LoopCore: SerialExecutor, @unchecked Sendable {
     @inline(__always)
     func enqueue(_ work: LoopWork) {
         if isOnLoop {
-            // ThreadSanitizer takes a change through the property for one of the property, which others read.
+            // A change by way of the property is to ThreadSanitizer a write of the property, which other threads read.
             let driver = loopBound
             driver.agenda.value.work.append(work)
         } else {

@@ -100,12 +100,17 @@ final class LoopMailbox: Sendable {
 
     /// Takes all work, whether there is any or not.
     func takeAll(into work: inout [LoopWork]) {
-        state.withLock { state in
+        let taken = state.withLock { state in
             // An empty array is given for a full one, so that the memory of both is used again.
-            if work.isEmpty { return swap(&work, &state.work) }
-            work.append(contentsOf: state.work)
+            guard !work.isEmpty else {
+                swap(&work, &state.work)
+                return [LoopWork]()
+            }
+            let taken = state.work
             state.work = []
+            return taken
         }
+        work.append(contentsOf: taken)
     }
 
     /// Says that the loop is about to sleep in its poll.

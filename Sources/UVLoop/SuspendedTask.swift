@@ -144,9 +144,10 @@ import CUV
 @usableFromInline
 @unsafe func isTaskCancelled(_ task: UnsafeRawPointer) -> Bool { unsafe cuv_is_task_cancelled(task) }
 
-/// Does nothing, which the compiler does not know: whoever calls it behind an `await` is back on its actor then.
+/// Something to do on the actor behind a function's last `await`: it does nothing, which the compiler does not know.
 ///
-/// The compiler (6.3.1, -O) leaves the way back out of a specialised function that does nothing behind its last `await`.
+/// Without it the compiler (6.3.1, -O) leaves the hop back to the actor out of specialised functions, and their callers go on
+/// elsewhere.
 @usableFromInline
 @inline(never)
 func comeBackToActor() { cuv_do_nothing() }

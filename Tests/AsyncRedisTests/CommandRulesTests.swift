@@ -40,7 +40,8 @@ import Testing
 
     @Test(
         arguments: [
-            ("multi", .opens), ("Asking", .opens), ("EXEC", .closes), ("discard", .closes),
+            ("multi", .opens), ("Asking", .opensForNext), ("client caching YES", .opensForNext),
+            ("EXEC", .closes), ("discard", .closes),
             ("RESET", .closes),
             ("Watch k", .none), ("unwatch", .none), ("SELECT 1", .none), ("auth x", .none), ("QUIT", .none),
             ("readonly", .none), ("READWRITE", .none),

@@ -130,6 +130,36 @@ extension ConnectionStateMachineTests {
         #expect(machine.tick(1000) == .rest(until: .max), "it may be open still")
         answer(.closes)
         #expect(machine.tick(1000) == .probe)
+        answer(.opens)
+        answer(.closes, .groupAborted)
+        #expect(machine.tick(1000) == .probe)
+        answer(.opensForNext)
+        #expect(machine.tick(1000) == .rest(until: .max))
+        answer(.none, .error)
+        #expect(machine.tick(1000) == .probe)
+    }
+
+    @Test func aGroupIsFollowedThroughWhateverBecomesOfItsCommands() {
+        let machine = Subject(idleProbe: 50)
+        _ = machine.connected(handshakeCommands: 0, now: 0)
+        func request(_ step: GroupStep) -> Subject.Machine.Request {
+            .init(byteCount: 10, deadline: .max, groupStep: step)
+        }
+        // One group behind the other, on the wire together; the second waited, and nobody waits for its first any more.
+        #expect(machine.submit(1, request(.opens), hasPermit: true) == "send")
+        #expect(machine.submit(2, request(.closes), hasPermit: true) == "send")
+        #expect(machine.submit(3, request(.opens), hasPermit: false) == "hold")
+        #expect(machine.promote() == "send 10")
+        #expect(machine.expire(now: 0, handedOver: .max) { $0 == 3 }.ended.map(\.waiter) == [3])
+        machine.bytesRead(1)
+        #expect(machine.reply() == "deliver 1")
+        #expect(machine.reply() == "deliver 2")
+        #expect(machine.reply() == "discard")
+        #expect(machine.tick(1000) == .rest(until: .max))
+        // What closes it is taken back before the server sees it.
+        #expect(machine.submit(4, request(.closes), hasPermit: true) == "send")
+        #expect(machine.expire(now: 0, handedOver: 0) { $0 == 4 }.permitsFreed == 1)
+        #expect(machine.tick(1000) == .rest(until: .max))
     }
 
     @Test func bytesOfThoseWhoEndedWhileTheyWaitedAreNotKeptForLong() {
