@@ -110,6 +110,8 @@ import CUV
 
 #if DEBUG
     /// What all copies of a suspended task share, to see that it is resumed, and once only.
+    ///
+    /// What it stops at is a driver's bug only: neither a caller nor a server can resume a task.
     @usableFromInline
     final class ResumptionCheck: Sendable {
         private let isOver = Atomic(false)

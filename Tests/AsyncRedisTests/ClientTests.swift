@@ -129,6 +129,29 @@ import Testing
         server.stop()
     }
 
+    /// No probe comes into a transaction, and they go on once the server has given it up.
+    @Test func anIdleConnectionIsProbedBehindATransactionThatWasAborted() async throws {
+        let names = Collected<[String]>([])
+        let server = try ScriptedServer { connection in
+            while let name = connection.readTextCommand()?.first {
+                names.update { $0.append(name) }
+                connection.write(name == "EXEC" ? "-EXECABORT Transaction discarded\r\n" : "+OK\r\n")
+            }
+        }
+        let redis = try await AsyncRedisClient.connect(
+            to: server.url,
+            on: loop,
+            policy: EndpointPolicy(commandTimeout: .seconds(600), idleProbeInterval: .milliseconds(1))
+        )
+        _ = try await redis.send("MULTI")
+        await #expect(throws: RedisError.self) { try await redis.send("EXEC") }
+        #expect(await eventually { names.value.last == "PING" })
+        let inside = names.value.drop { $0 != "MULTI" }.prefix { $0 != "EXEC" }
+        #expect(inside == ["MULTI"])
+        await redis.close()
+        server.stop()
+    }
+
     @Test func badCommandsAreRefusedBeforeTheyAreSent() async throws {
         let server = try ScriptedServer(Self.echo)
         let redis = try await AsyncRedisClient.connect(to: server.url, on: loop, policy: .patient)
