@@ -16,7 +16,7 @@ extension AsyncRedisClient {
     public func hget(_ key: String, _ field: String, timeout: Duration? = nil) async throws(RedisError)
         -> String?
     {
-        try await perform(RESPTextCommand("HGET", key, field), as: String?.self, timeout: timeout)
+        try await perform(RESPHGet(key, field), as: String?.self, timeout: timeout)
     }
 
     /// `HGET key field`, decoded as another type, for example `[UInt8]` for any bytes.
@@ -31,7 +31,7 @@ extension AsyncRedisClient {
         as type: Value.Type,
         timeout: Duration? = nil
     ) async throws(RedisError) -> Value? {
-        try await perform(RESPTextCommand("HGET", key, field), as: Value?.self, timeout: timeout)
+        try await perform(RESPHGet(key, field), as: Value?.self, timeout: timeout)
     }
 
     /// `HMGET key field …`: the values of several fields of a hash.
@@ -61,7 +61,7 @@ extension AsyncRedisClient {
             throw invalid("HMGET needs at least one field")
         }
         let values = try await perform(
-            RESPKeyAndList("HMGET", key, fields),
+            RESPHMGet(key, fields),
             as: [Value?].self,
             timeout: timeout
         )
@@ -94,7 +94,7 @@ extension AsyncRedisClient {
         _ stop: Int,
         timeout: Duration? = nil
     ) async throws(RedisError) -> [String] {
-        try await perform(RESPRangeCommand("LRANGE", key, start, stop), as: [String].self, timeout: timeout)
+        try await perform(RESPLRange(key, start, stop), as: [String].self, timeout: timeout)
     }
 
     /// `LRANGE key start stop`, each element decoded as another type.
@@ -111,7 +111,7 @@ extension AsyncRedisClient {
         as type: Element.Type,
         timeout: Duration? = nil
     ) async throws(RedisError) -> [Element] {
-        try await perform(RESPRangeCommand("LRANGE", key, start, stop), as: [Element].self, timeout: timeout)
+        try await perform(RESPLRange(key, start, stop), as: [Element].self, timeout: timeout)
     }
 
     // MARK: Any command

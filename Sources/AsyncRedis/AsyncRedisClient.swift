@@ -193,7 +193,7 @@ public final class AsyncRedisClient: Sendable {
             let taken = third.map { [first, second, $0] } ?? [first, second]
             return submit(RESPWordList(taken: taken), timeout, waiter)
         }
-        guard let third else { return submit(RESPKeyAndList(name, key, []), timeout, .none, waiter) }
+        guard let third else { return submit(RESPKeyCommand(name, key), timeout, .none, waiter) }
         guard let value = third.shortText else {
             return submit(RESPWordList(taken: [first, second, third]), timeout, waiter)
         }

@@ -223,7 +223,7 @@ extension ConnectionPerformer {
     }
 
     /// The stream is about to hand its output to the kernel.
-    func willWrite() {
+    func willWrite(_ now: UInt64) {
         guard let expiry = machine.value.willWrite(now: now, handedOver: output.handedOver) else { return }
         perform(expiry)
     }

@@ -211,7 +211,7 @@ extension RedisConnection: ByteStreamDelegate {
 
     var expectsNoInput: Bool { machine.value.expectsNoReply(handedOver: writer.bytesHandedOver) }
 
-    func streamWillWrite() { willWrite() }
+    func streamWillWrite(_ now: UInt64) { willWrite(now) }
 
     func streamWrote(isAll: Bool) { wrote(isAll: isAll) }
 

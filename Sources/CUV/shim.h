@@ -8,6 +8,16 @@
 static inline void cuv_name_current_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 #endif
 
+#include <pthread.h>
+/* What tells a thread from all others that run, as pthread_self() does, without a call. */
+static inline uintptr_t cuv_current_thread(void) {
+#if __has_builtin(__builtin_thread_pointer)
+    return (uintptr_t)__builtin_thread_pointer();
+#else
+    return (uintptr_t)pthread_self();
+#endif
+}
+
 #include <time.h>
 /* CLOCK_MONOTONIC in nanoseconds as of the kernel's last tick, which costs less to read; without it, as of now. */
 static inline uint64_t cuv_coarse_time(void) {

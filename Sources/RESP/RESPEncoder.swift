@@ -42,97 +42,6 @@ extension RESPCommand {
     }
 }
 
-/// A command of three words of text.
-package struct RESPTextCommand: RESPCommand {
-    @usableFromInline let first: String
-    @usableFromInline let second: String
-    @usableFromInline let third: String
-
-    @inlinable
-    package init(_ first: String, _ second: String, _ third: String) {
-        self.first = first
-        self.second = second
-        self.third = third
-    }
-
-    package func byteCount(_ limits: RESPLimits) throws(RESPEncodingError) -> Int {
-        var size = CommandSize(limits)
-        size.add(first.utf8.count)
-        size.add(second.utf8.count)
-        size.add(third.utf8.count)
-        return try size.total()
-    }
-
-    package func encode(into output: inout OutputSpan<UInt8>) {
-        output.appendHeader(RESPType.array, 3)
-        output.appendWord(first)
-        output.appendWord(second)
-        output.appendWord(third)
-    }
-}
-
-/// A command of two words and two integers, as those that name a range.
-package struct RESPRangeCommand: RESPCommand {
-    @usableFromInline let name: String
-    @usableFromInline let key: String
-    @usableFromInline let start: Int
-    @usableFromInline let stop: Int
-
-    @inlinable
-    package init(_ name: String, _ key: String, _ start: Int, _ stop: Int) {
-        self.name = name
-        self.key = key
-        self.start = start
-        self.stop = stop
-    }
-
-    package func byteCount(_ limits: RESPLimits) throws(RESPEncodingError) -> Int {
-        var size = CommandSize(limits)
-        size.add(name.utf8.count)
-        size.add(key.utf8.count)
-        size.add(decimalDigits(start))
-        size.add(decimalDigits(stop))
-        return try size.total()
-    }
-
-    package func encode(into output: inout OutputSpan<UInt8>) {
-        output.appendHeader(RESPType.array, 4)
-        output.appendWord(name)
-        output.appendWord(key)
-        output.appendWord(start)
-        output.appendWord(stop)
-    }
-}
-
-/// A command of two words and then a list, as those that take any number of fields of one key.
-package struct RESPKeyAndList: RESPCommand {
-    @usableFromInline let name: String
-    @usableFromInline let key: String
-    @usableFromInline let list: [String]
-
-    @inlinable
-    package init(_ name: String, _ key: String, _ list: [String]) {
-        self.name = name
-        self.key = key
-        self.list = list
-    }
-
-    package func byteCount(_ limits: RESPLimits) throws(RESPEncodingError) -> Int {
-        var size = CommandSize(limits)
-        size.add(name.utf8.count)
-        size.add(key.utf8.count)
-        for word in list { size.add(word.utf8.count) }
-        return try size.total()
-    }
-
-    package func encode(into output: inout OutputSpan<UInt8>) {
-        output.appendHeader(RESPType.array, list.count + 2)
-        output.appendWord(name)
-        output.appendWord(key)
-        for word in list { output.appendWord(word) }
-    }
-}
-
 /// A name of up to 15 bytes, in which capitals and small letters are the same: a number, so that two are compared at once.
 package struct RESPName: Comparable {
     @usableFromInline let bytes: UInt128
@@ -205,7 +114,7 @@ package struct RESPWordList: RESPCommand {
 
     package func encode(into output: inout OutputSpan<UInt8>) {
         let words = words.span
-        output.appendHeader(RESPType.array, words.count)
+        output.append(head: RESPType.array, words.count)
         for index in words.indices { words[index].encode(into: &output) }
     }
 
@@ -240,21 +149,21 @@ package struct RESPWordList: RESPCommand {
             if isBehindLarge {
                 output.appendLineEnd()
             } else {
-                output.appendHeader(RESPType.array, words.count)
+                output.append(head: RESPType.array, words.count)
             }
             for word in words[range] { word.encode(into: &output) }
-            if let large { output.appendHeader(RESPType.bulkString, large.byteCount) }
+            if let large { output.append(head: RESPType.bulkString, large.byteCount) }
         }
     }
 }
 
 /// Adds a command's size up, and holds it against the limits at the end.
-private struct CommandSize {
+struct CommandSize {
     private let limits: RESPLimits
     private var words = 0
     private var bytes = 0
-    /// The first word that is too long, and its length.
-    private var tooLong: (word: Int, byteCount: Int)?
+    /// The first word that is too long, counted from 1, and its length; 0 if none is.
+    private var tooLong = (word: 0, byteCount: 0)
 
     @inline(__always)
     init(_ limits: RESPLimits) {
@@ -265,7 +174,7 @@ private struct CommandSize {
     mutating func add(_ byteCount: Int) {
         words += 1
         guard byteCount <= limits.maxBulkBytes else {
-            if tooLong == nil { tooLong = (words, byteCount) }
+            if tooLong.word == 0 { tooLong = (words, byteCount) }
             return
         }
         // What is in memory, even many times over, has a sum that fits.
@@ -275,7 +184,7 @@ private struct CommandSize {
     @inline(__always)
     func total() throws(RESPEncodingError) -> Int {
         let total = bytes + 3 + decimalDigits(words)
-        guard words > 0, tooLong == nil, words <= limits.maxWords, total <= limits.maxReplyBytes else {
+        guard words > 0, tooLong.word == 0, words <= limits.maxWords, total <= limits.maxReplyBytes else {
             throw refusal
         }
         return total
@@ -283,7 +192,7 @@ private struct CommandSize {
 
     private var refusal: RESPEncodingError {
         if words == 0 { return .emptyCommand }
-        if let tooLong {
+        if tooLong.word > 0 {
             return RESPEncodingError(
                 "word \(tooLong.word) of the command has \(counted(tooLong.byteCount, "byte")); "
                     + "at most \(limits.maxBulkBytes) may be sent"
@@ -299,19 +208,13 @@ private struct CommandSize {
 }
 
 extension OutputSpan<UInt8> {
-    fileprivate mutating func appendWord(_ text: String) {
+    mutating func appendWord(_ text: String) {
         append(bulkString: text)
     }
 
     mutating func appendWord(_ integer: some FixedWidthInteger) {
-        appendHeader(RESPType.bulkString, decimalDigits(integer))
+        append(head: RESPType.bulkString, decimalDigits(integer))
         append(decimal: integer)
-        appendLineEnd()
-    }
-
-    fileprivate mutating func appendHeader(_ type: UInt8, _ number: Int) {
-        append(type)
-        append(decimal: number)
         appendLineEnd()
     }
 

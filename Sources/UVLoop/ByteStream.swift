@@ -8,7 +8,9 @@ package protocol ByteStreamDelegate: AnyObject {
     /// Whether bytes that come now answer nothing that has been written.
     var expectsNoInput: Bool { get }
     /// What was gathered is about to be handed to the kernel: the last moment for `takeBack`.
-    func streamWillWrite()
+    ///
+    /// - Parameter now: the time.
+    func streamWillWrite(_ now: UInt64)
     /// The kernel has taken some of what was gathered, or all.
     func streamWrote(isAll: Bool)
     /// The stream is over: nil at the peer's orderly end, else the failure. It is closed already. Nothing follows.
@@ -26,9 +28,13 @@ package protocol ByteStreamDelegate: AnyObject {
     private enum Target { case tcp, pipe }
     private(set) var isOpen = true
     /// Let go of when the stream closes.
-    package var delegate: (any ByteStreamDelegate)?
+    package var delegate: (any ByteStreamDelegate)? {
+        get { listener.value }
+        set { listener.value = newValue }
+    }
+    private let listener = LoopBound<(any ByteStreamDelegate)?>(nil)
 
-    private var input: ReadAccumulator
+    private let input: LoopBound<ReadAccumulator>
     private var connected: ((IOError?) -> Void)?
 
     private struct Reading {
@@ -51,7 +57,7 @@ package protocol ByteStreamDelegate: AnyObject {
         self.driver = driver
         self.target = target
         handle = LoopHandle(size: size)
-        input = ReadAccumulator(pool: driver.readBuffers)
+        input = LoopBound(ReadAccumulator(pool: driver.readBuffers))
     }
 
     private func moveIn(_ initialised: Int32) throws(IOError) {
@@ -167,18 +173,18 @@ package protocol ByteStreamDelegate: AnyObject {
         let result = unsafe uv_read_start(
             handle.as(uv_stream_t.self),
             { handle, _, memory in
-                guard let stream = unsafe LoopHandle.owner(handle?.pointee.data, as: ByteStream.self) else {
-                    return
+                unsafe LoopHandle.withOwner(handle?.pointee.data, as: ByteStream.self) { stream in
+                    // Without memory libuv reads nothing more, and looks at the socket again in the next poll.
+                    guard !stream.isPaused else { return }
+                    // libuv reads into it and calls back before anything else happens on this thread.
+                    let room = unsafe stream.input.value.prepareToRead()
+                    stream.reading.value.room = room.count
+                    unsafe memory?.pointee.base = unsafe room.baseAddress?.assumingMemoryBound(to: CChar.self)
+                    unsafe memory?.pointee.len = room.count
                 }
-                // Without memory libuv reads nothing more, and looks at the socket again in the next poll.
-                guard !stream.isPaused else { return }
-                // libuv reads into it and calls back before anything else happens on this thread.
-                let room = unsafe stream.input.prepareToRead()
-                stream.reading.value.room = room.count
-                unsafe memory?.pointee = uv_buf_init(room.baseAddress, UInt32(clamping: room.count))
             },
             { handle, count, _ in
-                unsafe LoopHandle.owner(handle?.pointee.data, as: ByteStream.self)?.read(count)
+                unsafe LoopHandle.withOwner(handle?.pointee.data, as: ByteStream.self) { $0.read(count) }
             }
         )
         guard result == 0 else { throw IOError(result) }
@@ -191,15 +197,15 @@ package protocol ByteStreamDelegate: AnyObject {
         guard isOpen, !(isPaused && count == Int(UV_ENOBUFS.rawValue)) else { return }
         reading.value.turn = driver.turnNumber.value
         if count > 0 {
-            guard let (buffer, bytes) = input.received(count) else { return }
+            guard let (buffer, bytes) = input.value.received(count) else { return }
             let consumed = delegate?.streamReceived(buffer, bytes) ?? bytes.count
             // There may be more. Whoever waited for this goes on first, and the peer has something to do sooner.
             if count == reading.value.room, consumed > 0 { reading.value.pausedIn = driver.turnNumber.value }
             // The delegate may have closed the stream, which let the bytes go.
-            if isOpen { input.consume(consumed) }
+            if isOpen { input.value.takeBack(buffer, consumed: consumed) }
         } else if count == 0 {
             // "Try again", not the end.
-            input.releaseIfEmpty()
+            input.value.releaseIfEmpty()
         } else {
             end(count == Int(UV_EOF.rawValue) ? causeOfEnd() : IOError(Int32(count)))
         }
@@ -232,7 +238,21 @@ package protocol ByteStreamDelegate: AnyObject {
         writer.attach(self)
     }
 
-    /// Has the kernel take what it takes now.
+    /// Has the kernel take what it takes now of one piece.
+    ///
+    /// - Returns: how many bytes it took, or libuv's error number.
+    func tryWrite(_ piece: UnsafeRawBufferPointer) -> Int {
+        guard isOpen else { return Int(UV_EBADF.rawValue) }
+        // libuv only reads from it, in this call.
+        let bytes = unsafe UnsafeMutableRawBufferPointer(mutating: piece)
+        var buffer = unsafe uv_buf_t(
+            base: bytes.baseAddress?.assumingMemoryBound(to: CChar.self),
+            len: bytes.count
+        )
+        return unsafe Int(uv_try_write(handle.as(uv_stream_t.self), &buffer, 1))
+    }
+
+    /// Has the kernel take what it takes now of several.
     ///
     /// - Returns: how many bytes it took, or libuv's error number.
     func tryWrite(_ pieces: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Int {
@@ -253,9 +273,10 @@ package protocol ByteStreamDelegate: AnyObject {
 
     /// Whether what lies in the socket may not have been read: it was not, or not all of it, in the last poll, or that was a
     /// while ago.
-    var mayHaveInput: Bool {
+    func mayHaveInput(_ now: UInt64) -> Bool {
         let lastPoll = driver.turnNumber.value &- 1
-        return reading.value.turn != lastPoll || reading.value.pausedIn == lastPoll || driver.turnIsLong
+        return reading.value.turn != lastPoll || reading.value.pausedIn == lastPoll
+            || driver.turnIsLong(at: now)
     }
 
     /// The socket's, which stays the stream's.
@@ -309,7 +330,7 @@ package protocol ByteStreamDelegate: AnyObject {
         isOpen = false
         delegate = nil
         connected = nil
-        input.discard()
+        input.value.discard()
         writer?.detach()
         writer = nil
         handle.close()

@@ -4,13 +4,13 @@ public import Glibc
 ///
 /// The standard library's `Mutex` would do, but for one thing: ThreadSanitizer cannot see it on Linux, and reports every
 /// access under it as a race. It knows a POSIX mutex.
-@_spi(Driver) @safe public struct Locked<Value>: ~Copyable, @unchecked Sendable {
+@_spi(Driver) @safe public struct Locked<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
     // Safe to share: `value` is touched with the mutex held, and nowhere else.
     @usableFromInline let mutex: UnsafeMutablePointer<pthread_mutex_t>
     @usableFromInline let value: UnsafeMutablePointer<Value>
 
     /// Puts the value behind a lock of its own.
-    public init(_ value: sending Value) {
+    public init(_ value: consuming sending Value) {
         unsafe self.value = .allocate(capacity: 1)
         unsafe self.value.initialize(to: value)
         unsafe mutex = .allocate(capacity: 1)

@@ -96,8 +96,7 @@ package final class LoopCore: SerialExecutor, @unchecked Sendable {
             mailbox.takeAll(into: &driver.agenda.value.work)
             guard driver.agenda.value.work.isEmpty else { continue }
             // With nothing left the place is given up, and a successor may be at work already: touch nothing more.
-            guard let late = mailbox.takeOrLeave() else { break }
-            driver.agenda.value.work.append(contentsOf: late)
+            guard mailbox.takeOrLeave(into: &driver.agenda.value.work) else { break }
         }
         // A successor may have set its own identity already: take back no more than our own.
         _ = threadID.compareExchange(expected: LoopThread.currentID, desired: 0, ordering: .relaxed)

@@ -19,17 +19,12 @@ import Synchronization
     private var isIdling = false
 
     /// What a turn has to do.
-    struct Agenda {
-        /// Work that is ready to run; `nextWork` is the first that has not run.
-        var work: [LoopWork] = []
-        var nextWork = 0
-        var needsFlush: [any LoopFlushable] = []
-        /// What is being flushed: an array of its own whose memory is used again, as every turn flushes.
-        var flushing: [any LoopFlushable] = []
+    struct Agenda: ~Copyable {
+        /// Work that is ready to run.
+        var work = RingBuffer<LoopWork>()
+        var needsFlush = RingBuffer<any LoopFlushable>()
         /// Who has gathered a piece, which is written before the turn is over.
-        var haveEnough: [any LoopFlushable] = []
-
-        mutating func beginFlush() { swap(&needsFlush, &flushing) }
+        var haveEnough = RingBuffer<any LoopFlushable>()
     }
 
     let agenda = LoopBound(Agenda())
@@ -102,10 +97,10 @@ import Synchronization
     func run() {
         guard let prepare, let check, let async else { return }
         unsafe uv_prepare_start(prepare.as(uv_prepare_t.self)) { handle in
-            unsafe LoopDriver.of(handle?.pointee.loop)?.turn()
+            unsafe LoopDriver.with(handle?.pointee.loop) { $0.turn() }
         }
         unsafe uv_check_start(check.as(uv_check_t.self)) { handle in
-            unsafe LoopDriver.of(handle?.pointee.loop)?.mailbox.wakeUp()
+            unsafe LoopDriver.with(handle?.pointee.loop) { $0.mailbox.wakeUp() }
         }
         // `stopRinging` is called before the handle closes, so the pointer is good whenever the bell is rung.
         let bell = unsafe SendablePointer(async.as(uv_async_t.self))
@@ -144,10 +139,11 @@ import Synchronization
         if result < 0 { throw IOError(result) }
     }
 
-    private static func of(_ loop: UnsafeMutablePointer<uv_loop_t>?) -> LoopDriver? {
-        guard let data = unsafe loop?.pointee.data else { return nil }
+    @inline(__always)
+    private static func with(_ loop: UnsafeMutablePointer<uv_loop_t>?, _ body: (LoopDriver) -> Void) {
+        guard let data = unsafe loop?.pointee.data else { return }
         // `open()` put the driver there; it outlives the loop.
-        return unsafe Unmanaged<LoopDriver>.fromOpaque(data).takeUnretainedValue()
+        unsafe Unmanaged<LoopDriver>.fromOpaque(data)._withUnsafeGuaranteedRef { body($0) }
     }
 
     // MARK: One turn
@@ -158,10 +154,9 @@ import Synchronization
     let turnNumber = LoopBound<UInt64>(0)
 
     /// Whether so much time has passed since sockets were looked at that it is worth a system call to look at one again.
-    var turnIsLong: Bool { LoopClock.now - turnBegan.value.precise > 50_000 }
+    func turnIsLong(at now: UInt64) -> Bool { now - turnBegan.value.precise > 50_000 }
 
     private func turn() {
-        unsafe uv_update_time(uvLoop)
         turnBegan.value = (LoopClock.coarse, LoopClock.now)
         turnNumber.value &+= 1
         mailbox.take(into: &agenda.value.work)
@@ -189,23 +184,10 @@ import Synchronization
         // Of callbacks of the poll before.
         flushThoseWithEnough()
         var left = limit
-        while agenda.value.nextWork < agenda.value.work.count, left > 0 {
-            let next = agenda.value.nextWork
-            let item = agenda.value.work[next]
-            // A closure that has run lets go of what it holds at once.
-            if case .post = item { agenda.value.work[next] = .done }
-            agenda.value.nextWork = next + 1
+        while left > 0, let item = agenda.value.work.popFirst() {
             left -= 1
             run(item)
             if !agenda.value.haveEnough.isEmpty { flushThoseWithEnough() }
-        }
-        if agenda.value.nextWork == agenda.value.work.count {
-            let isModest = agenda.value.work.capacity <= 4 * Self.maxWorkPerTurn
-            agenda.value.work.removeAll(keepingCapacity: isModest)
-            agenda.value.nextWork = 0
-        } else if agenda.value.nextWork > agenda.value.work.count / 2 {
-            agenda.value.work.removeFirst(agenda.value.nextWork)
-            agenda.value.nextWork = 0
         }
     }
 
@@ -216,7 +198,7 @@ import Synchronization
     }
 
     @inline(__always)
-    private func run(_ item: LoopWork) {
+    private func run(_ item: consuming LoopWork) {
         switch item {
         case .taskJob(let job):
             if let taskExecutor = unsafe taskExecutor { unsafe job.runSynchronously(on: taskExecutor) }
@@ -224,8 +206,6 @@ import Synchronization
             if let serialExecutor = unsafe serialExecutor { unsafe job.runSynchronously(on: serialExecutor) }
         case .post(let body):
             body()
-        case .done:
-            break
         }
     }
 
@@ -242,25 +222,15 @@ import Synchronization
     }
 
     private func flushThoseWithEnough() {
-        var place = 0
         // One at a time: each may ask again while this is under way.
-        while place < agenda.value.haveEnough.count {
-            let flushable = agenda.value.haveEnough[place]
-            place += 1
-            flushable.flush()
-        }
-        agenda.value.haveEnough.removeAll(keepingCapacity: true)
+        while let flushable = agenda.value.haveEnough.popFirst() { flushable.flush() }
     }
 
     private func flush() {
-        guard !agenda.value.needsFlush.isEmpty else { return }
-        agenda.value.beginFlush()
-        // One at a time, by its place: each asks for its next flush while this is under way.
-        for place in agenda.value.flushing.indices {
-            let flushable = agenda.value.flushing[place]
-            flushable.flushAtTurnsEnd()
+        // One at a time: those that ask for their next flush while this is under way join the line behind these.
+        for _ in 0..<agenda.value.needsFlush.count {
+            agenda.value.needsFlush.popFirst()?.flushAtTurnsEnd()
         }
-        agenda.value.flushing.removeAll(keepingCapacity: true)
     }
 
     // MARK: Residents

@@ -21,12 +21,16 @@ import CUV
         unsafe self.as(uv_handle_t.self).pointee.data = unsafe Unmanaged.passRetained(owner).toOpaque()
     }
 
-    /// The owner in a callback.
-    ///
-    /// `setOwner` put an object of that class there, and it is retained until the close callback.
-    static func owner<Owner: AnyObject>(_ data: UnsafeMutableRawPointer?, as type: Owner.Type) -> Owner? {
-        guard let data = unsafe data else { return nil }
-        return unsafe Unmanaged<Owner>.fromOpaque(data).takeUnretainedValue()
+    /// Calls `body` with the owner, in a callback.
+    @inline(__always)
+    static func withOwner<Owner: AnyObject>(
+        _ data: UnsafeMutableRawPointer?,
+        as type: Owner.Type,
+        _ body: (Owner) -> Void
+    ) {
+        guard let data = unsafe data else { return }
+        // `setOwner` put an object of that class there, and it is retained until the close callback, which comes in none other.
+        unsafe Unmanaged<Owner>.fromOpaque(data)._withUnsafeGuaranteedRef { body($0) }
     }
 
     /// Frees a handle that libuv refused to initialise.

@@ -8,8 +8,6 @@ enum LoopWork {
     case actorJob(UnownedJob)
     /// A closure handed to `post(_:)`.
     case post(@Sendable () -> Void)
-    /// A closure that has run.
-    case done
 }
 
 /// What other threads may touch of a loop: a queue of work behind one lock, and the bell that wakes the loop for it.
@@ -34,8 +32,8 @@ final class LoopMailbox: Sendable {
         static let mail: UInt8 = 2
     }
 
-    private struct State {
-        var work: [LoopWork] = []
+    private struct State: ~Copyable {
+        var work = RingBuffer<LoopWork>()
         /// At first a loop is expected: work waits for it.
         var keeper = Keeper.draining
         var ring: (@Sendable () -> Void)?
@@ -92,25 +90,19 @@ final class LoopMailbox: Sendable {
     }
 
     /// Takes all work, in the order it came, if there may be any.
-    func take(into work: inout [LoopWork]) {
+    func take(into work: inout RingBuffer<LoopWork>) {
         guard signal.load(ordering: .acquiring) == Signal.mail else { return }
         signal.store(Signal.awake, ordering: .sequentiallyConsistent)
         takeAll(into: &work)
     }
 
     /// Takes all work, whether there is any or not.
-    func takeAll(into work: inout [LoopWork]) {
-        let taken = state.withLock { state in
-            // An empty array is given for a full one, so that the memory of both is used again.
-            guard !work.isEmpty else {
-                swap(&work, &state.work)
-                return [LoopWork]()
-            }
-            let taken = state.work
-            state.work = []
-            return taken
+    func takeAll(into work: inout RingBuffer<LoopWork>) {
+        state.withLock { state in
+            // An empty queue is given for a full one, so that the memory of both is used again.
+            if work.isEmpty { return swap(&work, &state.work) }
+            while let item = state.work.popFirst() { work.append(item) }
         }
-        work.append(contentsOf: taken)
     }
 
     /// Says that the loop is about to sleep in its poll.
@@ -136,16 +128,16 @@ final class LoopMailbox: Sendable {
 
     /// Takes what is left while draining.
     ///
-    /// - Returns: the work, or nil if nothing was left; the box is then nobody's.
-    func takeOrLeave() -> [LoopWork]? {
+    /// - Parameter work: an empty queue, which gets it.
+    /// - Returns: whether anything was left; if not, the box is nobody's from now on.
+    func takeOrLeave(into work: inout RingBuffer<LoopWork>) -> Bool {
         state.withLock { state in
             guard !state.work.isEmpty else {
                 state.keeper = .nobody
-                return nil
+                return false
             }
-            let taken = state.work
-            state.work = []
-            return taken
+            swap(&work, &state.work)
+            return true
         }
     }
 }

@@ -79,7 +79,7 @@ import CUV
         guard isOpen else { return }
         guard !readiness.isEmpty else { return stop() }
         unsafe uv_poll_start(handle.as(uv_poll_t.self), readiness.rawValue) { poll, status, events in
-            unsafe LoopHandle.owner(poll?.pointee.data, as: LoopPoll.self)?.became(status, events)
+            unsafe LoopHandle.withOwner(poll?.pointee.data, as: LoopPoll.self) { $0.became(status, events) }
         }
     }
 

@@ -8,9 +8,7 @@ import Glibc
 
     /// The calling thread's identity; never 0.
     @inline(__always)
-    static var currentID: UInt {
-        pthread_self()
-    }
+    static var currentID: UInt { cuv_current_thread() }
 
     fileprivate final class Start {
         let name: String

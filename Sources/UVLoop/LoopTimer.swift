@@ -46,7 +46,7 @@ import CUV
         guard isOpen else { return }
         unsafe uv_timer_start(
             handle.as(uv_timer_t.self),
-            { timer in unsafe LoopHandle.owner(timer?.pointee.data, as: LoopTimer.self)?.fired?() },
+            { timer in unsafe LoopHandle.withOwner(timer?.pointee.data, as: LoopTimer.self) { $0.fired?() } },
             milliseconds,
             interval
         )

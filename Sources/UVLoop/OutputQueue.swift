@@ -15,7 +15,7 @@
     @usableFromInline let tail: WriteBuffer
     /// How many bytes the pieces have.
     @usableFromInline let bytesInPieces = LoopBound(0)
-    private var pieces: [Piece] = []
+    private let pieces = LoopBound<[Piece]>([])
     /// How many of `pieces` have left.
     private var gone = 0
     private let pool: WriteBufferPool?
@@ -86,10 +86,10 @@
             let sealed = WriteBuffer(pool: pool)
             sealed.append(all: tail)
             bytesInPieces.value += sealed.count
-            pieces.append(.gathered(sealed))
+            pieces.value.append(.gathered(sealed))
         }
         bytesInPieces.value += piece.count
-        pieces.append(piece)
+        pieces.value.append(piece)
     }
 
     // MARK: Out
@@ -122,18 +122,18 @@
         tail.removeFirst(rest)
     }
 
-    private var firstPiece: Piece? { gone < pieces.count ? pieces[gone] : nil }
+    private var firstPiece: Piece? { gone < pieces.value.count ? pieces.value[gone] : nil }
 
     private func dropFirstPiece() {
-        bytesInPieces.value -= pieces[gone].count
+        bytesInPieces.value -= pieces.value[gone].count
         // Its memory goes now, not when the last of them has left.
-        pieces[gone] = .bytes([])
+        pieces.value[gone] = .bytes([])
         gone += 1
-        if gone == pieces.count {
-            pieces = []
+        if gone == pieces.value.count {
+            pieces.value = []
             gone = 0
-        } else if gone > 64, gone > pieces.count / 2 {
-            pieces.removeFirst(gone)
+        } else if gone > 64, gone > pieces.value.count / 2 {
+            pieces.value.removeFirst(gone)
             gone = 0
         }
     }
@@ -150,8 +150,8 @@
             }
             switch piece {
             case .gathered(let buffer): buffer.removeFirst(rest)
-            case .bytes(let bytes): pieces[gone] = .bytes(bytes.dropFirst(rest))
-            case .text(let text, let left): pieces[gone] = .text(text, left: left + rest)
+            case .bytes(let bytes): pieces.value[gone] = .bytes(bytes.dropFirst(rest))
+            case .text(let text, let left): pieces.value[gone] = .text(text, left: left + rest)
             }
             bytesInPieces.value -= rest
             return
@@ -163,11 +163,11 @@
     ///
     /// - Parameter ranges: in ascending order, without overlap. What was appended as large is taken out whole, or not at all.
     package func remove(_ ranges: [Range<Int>]) {
-        guard !pieces.isEmpty else { return tail.remove(ranges) }
+        guard !pieces.value.isEmpty else { return tail.remove(ranges) }
         var rest = ranges[...]
         var kept: [Piece] = []
         var start = 0
-        for piece in pieces[gone...] {
+        for piece in pieces.value[gone...] {
             let end = start + piece.count
             let local = Self.part(of: &rest, in: start..<end)
             if !local.isEmpty {
@@ -182,7 +182,7 @@
             if !isGone { kept.append(piece) }
             start = end
         }
-        pieces = kept
+        pieces.value = kept
         gone = 0
         tail.remove(Self.part(of: &rest, in: start..<(start + tail.count)))
     }
@@ -206,13 +206,24 @@
 
     /// Empties the queue and lets its memory go.
     package func giveMemoryBack() {
-        pieces = []
+        pieces.value = []
         gone = 0
         bytesInPieces.value = 0
         tail.giveMemoryBack()
     }
 
     // MARK: Writing
+
+    /// The first bytes, as many as are offered to the kernel at a time, if they are in one buffer: most are.
+    ///
+    /// They stay where they are until the queue is changed or freed.
+    var onlyPiece: UnsafeRawBufferPointer? {
+        guard pieces.value.isEmpty else { return nil }
+        return unsafe UnsafeRawBufferPointer(
+            start: tail.bytes.baseAddress,
+            count: min(tail.count, Self.maxBytesPerWrite)
+        )
+    }
 
     /// Calls `write` with the first bytes, in one or several buffers.
     ///
@@ -223,17 +234,17 @@
         to write: (UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Int
     ) -> (offered: Int, written: Int) {
         var (end, offered) = (gone, 0)
-        while end < pieces.count, end - gone < Self.maxPiecesPerWrite - 1, offered < most {
-            offered += pieces[end].count
+        while end < pieces.value.count, end - gone < Self.maxPiecesPerWrite - 1, offered < most {
+            offered += pieces.value[end].count
             end += 1
         }
-        let isTailNext = end == pieces.count && offered < most
+        let isTailNext = end == pieces.value.count && offered < most
         if isTailNext { offered += tail.count }
         let written = unsafe withUnsafeTemporaryAllocation(
             of: UnsafeRawBufferPointer.self,
             capacity: end - gone + 1
         ) { room in
-            unsafe fill(room, 0, pieces[gone..<end], isTailNext, most, write)
+            unsafe fill(room, 0, pieces.value[gone..<end], isTailNext, most, write)
         }
         return (min(offered, most), written)
     }

@@ -85,25 +85,33 @@ package final class ReadBufferPool {
     /// the bytes that are received into it.
     package static let maxLargeBytes = 2 << 20
 
-    private var spares: [ReadBuffer] = []
-    private var largeSpares: [ReadBuffer] = []
+    private let spares = LoopBound<[ReadBuffer]>([])
+    private let largeSpares = LoopBound<[ReadBuffer]>([])
 
     /// A buffer nobody else holds, with everything in it free to be overwritten.
     func take() -> ReadBuffer {
-        // The newest first: its memory is warm. One whose last reply is still being decoded elsewhere is passed over.
-        var index = spares.count - 1
+        // The newest first: its memory is warm.
+        guard var newest = spares.value.popLast() else { return ReadBuffer(capacity: Self.bufferSize) }
+        if isKnownUniquelyReferenced(&newest) { return newest }
+        defer { spares.value.append(newest) }
+        return takeOlder()
+    }
+
+    /// A buffer whose last reply is still being decoded elsewhere is passed over.
+    private func takeOlder() -> ReadBuffer {
+        var index = spares.value.count - 1
         while index >= 0 {
-            if isKnownUniquelyReferenced(&spares[index]) { return spares.remove(at: index) }
+            if isKnownUniquelyReferenced(&spares.value[index]) { return spares.value.remove(at: index) }
             index -= 1
         }
         return ReadBuffer(capacity: Self.bufferSize)
     }
 
     /// Gives a buffer back; others may still be decoding from it.
-    func give(_ buffer: ReadBuffer) {
+    func give(_ buffer: consuming ReadBuffer) {
         guard buffer.capacity == Self.bufferSize else { return giveLarge(buffer) }
-        if spares.count == Self.maxSpares { spares.removeFirst() }
-        spares.append(buffer)
+        if spares.value.count == Self.maxSpares { spares.value.removeFirst() }
+        spares.value.append(buffer)
     }
 
     /// A buffer nobody else holds, of so many bytes at the least.
@@ -111,18 +119,21 @@ package final class ReadBufferPool {
     /// Of those there are it is the largest: what needs more than a common buffer may need much more.
     func takeLarge(_ byteCount: Int) -> ReadBuffer {
         var largest: Int?
-        for index in largeSpares.indices
-        where largeSpares[index].capacity >= max(byteCount, largest.map { largeSpares[$0].capacity } ?? 0) {
-            if isKnownUniquelyReferenced(&largeSpares[index]) { largest = index }
+        for index in largeSpares.value.indices {
+            let capacity = largeSpares.value[index].capacity
+            guard capacity >= max(byteCount, largest.map { largeSpares.value[$0].capacity } ?? 0) else {
+                continue
+            }
+            if isKnownUniquelyReferenced(&largeSpares.value[index]) { largest = index }
         }
-        return largest.map { largeSpares.remove(at: $0) } ?? ReadBuffer(capacity: byteCount)
+        return largest.map { largeSpares.value.remove(at: $0) } ?? ReadBuffer(capacity: byteCount)
     }
 
     private func giveLarge(_ buffer: ReadBuffer) {
         guard buffer.capacity <= Self.maxLargeBytes else { return }
-        largeSpares.append(buffer)
-        var byteCount = largeSpares.reduce(0) { $0 + $1.capacity }
-        while byteCount > Self.maxLargeBytes { byteCount -= largeSpares.removeFirst().capacity }
+        largeSpares.value.append(buffer)
+        var byteCount = largeSpares.value.reduce(0) { $0 + $1.capacity }
+        while byteCount > Self.maxLargeBytes { byteCount -= largeSpares.value.removeFirst().capacity }
     }
 }
 
@@ -175,23 +186,23 @@ struct ReadAccumulator {
         return unsafe current.freeSpace(from: unconsumed.upperBound)
     }
 
-    /// Adds `count` bytes that libuv read, and returns everything unconsumed.
+    /// Adds `count` bytes that libuv read, and lends everything unconsumed until `takeBack`.
     mutating func received(_ count: Int) -> (ReadBuffer, Range<Int>)? {
-        guard let buffer else { return nil }
+        guard let lent = buffer.take() else { return nil }
         unconsumed = unconsumed.lowerBound..<(unconsumed.upperBound + count)
-        return (buffer, unconsumed)
+        return (lent, unconsumed)
     }
 
-    mutating func consume(_ count: Int) {
+    /// Takes back what was lent, and lets go of the first `count` of its bytes.
+    mutating func takeBack(_ lent: consuming ReadBuffer, consumed count: Int) {
         unconsumed = (unconsumed.lowerBound + count)..<unconsumed.upperBound
-        releaseIfEmpty()
+        if unconsumed.isEmpty { pool.give(lent) } else { buffer = lent }
     }
 
     /// Gives the buffer back if it holds nothing, as after a read that brought nothing.
     mutating func releaseIfEmpty() {
-        guard unconsumed.isEmpty, let buffer else { return }
-        pool.give(buffer)
-        self.buffer = nil
+        guard unconsumed.isEmpty, let empty = buffer.take() else { return }
+        pool.give(empty)
     }
 
     /// Lets everything go.

@@ -124,3 +124,6 @@
         head = 0
     }
 }
+
+// Safe to share: nobody else has its memory, as with an array.
+extension RingBuffer: @unchecked Sendable where Element: Sendable {}

@@ -154,15 +154,23 @@ import CUV
         guard let stream else { return }
         if !isFull { gatherAnew() }
         if stream.hasFailedToWrite(self) { return }
+        guard !buffer.isEmpty else { return tookAll() }
+        let delegate = stream.delegate
+        let now = LoopClock.now
         // What lies in the socket already cannot be the answer to what is not written yet: it is read first.
-        if !buffer.isEmpty, stream.delegate?.expectsNoInput == true, stream.mayHaveInput, stream.hasInput() {
+        if delegate?.expectsNoInput == true, stream.mayHaveInput(now), stream.hasInput() {
             return awaitTurnsEnd()
         }
-        if !buffer.isEmpty { stream.delegate?.streamWillWrite() }
+        delegate?.streamWillWrite(now)
         guard self.stream != nil else { return }
         guard !buffer.isEmpty else { return tookAll() }
 
-        let (offered, written) = unsafe buffer.offer { unsafe stream.tryWrite($0) }
+        let (offered, written) =
+            if let piece = unsafe buffer.onlyPiece {
+                unsafe (piece.count, stream.tryWrite(piece))
+            } else {
+                unsafe buffer.offer { unsafe stream.tryWrite($0) }
+            }
         guard written >= 0 || written == Int(UV_EAGAIN.rawValue) else {
             room?.stop()
             return stream.endLater(IOError(Int32(written)), self)
@@ -171,11 +179,11 @@ import CUV
         state.value.handedOver += UInt64(taken)
         if taken == buffer.count {
             tookAll()
-            stream.delegate?.streamWrote(isAll: true)
+            delegate?.streamWrote(isAll: true)
             return
         }
         buffer.removeFirst(taken)
-        if taken > 0 { stream.delegate?.streamWrote(isAll: false) }
+        if taken > 0 { delegate?.streamWrote(isAll: false) }
         if taken < offered {
             waitForRoom(stream)
         } else if !isFull {

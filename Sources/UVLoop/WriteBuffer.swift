@@ -164,25 +164,25 @@ import Glibc
     /// A piece that grew beyond this is freed after its use.
     package static let maxSpareBytes = 256 * 1024
 
-    private var spares: [(memory: UnsafeMutablePointer<UInt8>, capacity: Int)] = unsafe []
+    private let spares = unsafe LoopBound<[(memory: UnsafeMutablePointer<UInt8>, capacity: Int)]>([])
 
     init() {}
 
     deinit {
-        while let spare = unsafe spares.popLast() { unsafe free(spare.memory) }
+        while let spare = unsafe spares.value.popLast() { unsafe free(spare.memory) }
     }
 
     /// Hands out memory, or none if there is none to spare; whoever takes it frees it or gives it back.
     func take() -> (UnsafeMutablePointer<UInt8>?, Int) {
-        guard let spare = unsafe spares.popLast() else { return (nil, 0) }
+        guard let spare = unsafe spares.value.popLast() else { return (nil, 0) }
         return unsafe (spare.memory, spare.capacity)
     }
 
     /// Takes memory back.
     func give(_ memory: UnsafeMutablePointer<UInt8>?, _ capacity: Int) {
         guard let memory = unsafe memory else { return }
-        if unsafe spares.count < Self.maxSpares, capacity <= Self.maxSpareBytes {
-            unsafe spares.append((memory, capacity))
+        if unsafe spares.value.count < Self.maxSpares, capacity <= Self.maxSpareBytes {
+            unsafe spares.value.append((memory, capacity))
         } else {
             unsafe free(memory)
         }

@@ -52,12 +52,14 @@ private func checkCommands(_ contents: [[UInt8]], _ limits: RESPLimits) {
     let texts = contents.map { String(decoding: $0, as: UTF8.self) }
     guard texts.count >= 3 else { return }
     compare(RESPTextCommand(texts[0], texts[1], texts[2]), RESPWordList(Array(texts[..<3])), limits)
-    compare(RESPKeyAndList(texts[0], texts[1], Array(texts[2...])), RESPWordList(texts), limits)
+    compare(RESPKeyCommand(texts[0], texts[1]), RESPWordList(Array(texts[..<2])), limits)
+    compare(RESPHGet(texts[0], texts[1]), RESPWordList(["HGET", texts[0], texts[1]]), limits)
+    compare(RESPHMGet(texts[0], Array(texts[1...])), RESPWordList(["HMGET"] + texts), limits)
     let start = contents[2].reduce(0) { $0 &* 255 &- Int($1) }
     let stop = contents[0].reduce(1) { $0 &* 257 &+ Int($1) }
     compare(
-        RESPRangeCommand(texts[0], texts[1], start, stop),
-        RESPWordList([texts[0], texts[1], start, stop]),
+        RESPLRange(texts[0], start, stop),
+        RESPWordList(["LRANGE", texts[0], start, stop]),
         limits
     )
 }

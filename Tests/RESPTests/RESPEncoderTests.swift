@@ -90,17 +90,28 @@ struct RESPEncoderTests {
         func list(_ words: String...) throws -> [UInt8] { try RESPEncoder.encode(words) }
         #expect(try bytes(RESPWordList(["SET", "", -7])) == list("SET", "", "-7"))
         #expect(try bytes(RESPWordList(taken: ["GET", -7])) == list("GET", "-7"))
-        #expect(try bytes(RESPTextCommand("HGET", "ké", "")) == list("HGET", "ké", ""))
-        #expect(try bytes(RESPRangeCommand("LRANGE", "k", -10, 4)) == list("LRANGE", "k", "-10", "4"))
-        #expect(try bytes(RESPKeyAndList("HMGET", "k", ["a", "", "c"])) == list("HMGET", "k", "a", "", "c"))
-        #expect(try bytes(RESPKeyAndList("DEL", "k", [])) == list("DEL", "k"))
+        #expect(try bytes(RESPTextCommand("HSET", "ké", "")) == list("HSET", "ké", ""))
+        #expect(try bytes(RESPKeyCommand("DEL", "k")) == list("DEL", "k"))
+        #expect(try bytes(RESPLRange("k", -10, 4)) == list("LRANGE", "k", "-10", "4"))
+        let lengths = [
+            0, 1, 2, 3, 4, 7, 8, 9, 10, 11, 12, 15, 16, 17, 63, 64, 99, 100, 101, 999, 1000, 12_345,
+        ]
+        let words = lengths.map { length in
+            String((0..<length).map { Character(UnicodeScalar(UInt8(33 + $0 % 90))) })
+        }
+        for word in words {
+            #expect(try bytes(RESPHGet(word, "ké")) == list("HGET", word, "ké"))
+            #expect(try bytes(RESPHMGet("k", [word, "", word])) == list("HMGET", "k", word, "", word))
+        }
+        #expect(try bytes(RESPHMGet("k", words)) == RESPEncoder.encode(["HMGET", "k"] + words))
     }
 
-    @Test(arguments: [RESPLimits(maxBulkBytes: 3), RESPLimits(maxReplyBytes: 20), RESPLimits(maxWords: 2)])
+    @Test(arguments: [RESPLimits(maxBulkBytes: 3), RESPLimits(maxReplyBytes: 20), RESPLimits(maxWords: 1)])
     func everyKindOfCommandIsHeldAgainstTheLimits(_ limits: RESPLimits) {
         let commands: [any RESPCommand] = [
             RESPWordList(["a", "bcde", "f"]), RESPTextCommand("a", "bcde", "f"),
-            RESPRangeCommand("a", "bcde", 1, 2), RESPKeyAndList("a", "b", ["c", "defg"]),
+            RESPHGet("a", "bcde"), RESPHMGet("a", ["b", "cdef"]), RESPLRange("abcd", 1, 2),
+            RESPKeyCommand("abcd", "efghi"),
         ]
         for command in commands {
             #expect(throws: RESPEncodingError.self) { try command.byteCount(limits) }

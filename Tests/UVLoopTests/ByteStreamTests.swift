@@ -55,7 +55,7 @@ import Testing
         }
 
         var expectsNoInput: Bool { false }
-        func streamWillWrite() {}
+        func streamWillWrite(_ now: UInt64) {}
         func streamWrote(isAll: Bool) {}
 
         func streamEnded(_ failure: IOError?) {

@@ -10,7 +10,9 @@ struct ReadAccumulatorTests {
         // The room is the accumulator's, which lets nobody else write there.
         unsafe room.initializeMemory(as: UInt8.self, repeating: byte)
         let received = input.received(room.count)
-        return try #require(received)
+        let (buffer, all) = try #require(received)
+        input.takeBack(buffer, consumed: 0)
+        return (buffer, all)
     }
 
     /// Reads once: which buffer that was, which is not held, and how many bytes.
@@ -55,5 +57,12 @@ struct ReadAccumulatorTests {
         let (buffer, all) = try receive(2, &input)
         #expect(ObjectIdentifier(buffer) == first)
         #expect(all == 0..<count)
+    }
+}
+
+extension ReadAccumulator {
+    /// Lets go of its first bytes, as after a read that brought nothing more.
+    fileprivate mutating func consume(_ count: Int) {
+        if let (buffer, _) = received(0) { takeBack(buffer, consumed: count) }
     }
 }

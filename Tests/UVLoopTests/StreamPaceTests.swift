@@ -45,7 +45,7 @@ import Testing
         }
 
         var expectsNoInput: Bool { false }
-        func streamWillWrite() {}
+        func streamWillWrite(_ now: UInt64) {}
         func streamWrote(isAll: Bool) {}
         func streamEnded(_ failure: IOError?) {
             self.failure.update { $0 = failure }

@@ -148,7 +148,7 @@ final class SimulatedConnection: ConnectionPerformer {
         guard isConnected, !hasEnded, !gathered.isEmpty else { return }
         // What lies in the socket already is read first.
         if machine.value.expectsNoReply(handedOver: handedOver), server.hasOutput { return }
-        willWrite()
+        willWrite(now)
         guard !hasEnded else { return }
         let taken = Array(gathered.prefix(room))
         gathered.removeFirst(taken.count)
