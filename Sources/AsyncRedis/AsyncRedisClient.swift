@@ -225,19 +225,20 @@ public final class AsyncRedisClient: Sendable {
             return waiter.resume(.failure(RedisError(error, endpoint: endpoint)))
         }
         let isOnLoop = core.isOnLoop
+        let moment = connection.moment(of: timeout, isOnLoop: isOnLoop)
         let request = RedisConnection.Request(
             byteCount: byteCount,
-            deadline: connection.deadline(
-                timeout,
-                effect.blockingTime,
-                IODeadline.current,
-                isOnLoop: isOnLoop
+            deadline: connection.settings.deadline(
+                calledAt: moment.latest,
+                timeout: timeout,
+                blockingTime: effect.blockingTime,
+                ambient: IODeadline.current
             ),
             blockingTime: effect.blockingTime,
             groupStep: effect.groupStep
         )
         if isOnLoop {
-            connection.submit(command, request, waiter)
+            connection.submit(command, request, waiter, now: moment.earliest)
         } else {
             submitFromElsewhere(command, request, waiter)
         }

@@ -91,12 +91,14 @@ extension ConnectionPerformer {
     ///
     /// - Parameters:
     ///   - backlog: what waits for the endpoint in front of it.
+    ///   - now: the time, which may lag behind.
     ///   - write: puts its bytes where they belong, if it is let in.
     @inline(__always)
     func submit(
         _ waiter: Waiter,
         _ request: Machine.Request,
         behind backlog: Backlog.Amount,
+        now: UInt64,
         write: (CommandPlace) -> Void
     ) {
         let hasPermit = machine.value.mayAskForPermit && limiter.tryAcquire()
@@ -107,7 +109,7 @@ extension ConnectionPerformer {
             hasPermit: hasPermit,
             backlog: backlog,
             output: output,
-            now: earlierNow
+            now: now
         )
         switch admission {
         case .send:
@@ -132,10 +134,11 @@ extension ConnectionPerformer {
     /// Lets in what tasks elsewhere have handed in by now.
     func takeArrivals() {
         let backlog = backlog
+        let now = earlierNow
         emptyInbox(
             arrived: { backlog.arrive($0) },
             each: { waiter, request, write in
-                submit(waiter, request, behind: backlog.inFrontOfArrivals, write: write)
+                submit(waiter, request, behind: backlog.inFrontOfArrivals, now: now, write: write)
                 // Afterwards: nobody elsewhere finds less than there is.
                 backlog.dealWithArrival(bytes: request.byteCount)
             }

@@ -13,9 +13,9 @@ extension RedisConnection {
 
     /// Takes a command of a task on the loop.
     @inline(__always)
-    func submit(_ command: some RESPCommand, _ request: Request, _ waiter: CommandWaiter) {
+    func submit(_ command: some RESPCommand, _ request: Request, _ waiter: CommandWaiter, now: UInt64) {
         core.assertOnLoop()
-        submit(waiter, request, behind: backlog.all) { place in
+        submit(waiter, request, behind: backlog.all, now: now) { place in
             switch place {
             case .stream where request.isLarge: sendLarge(command, request.byteCount)
             case .stream: writer.send(request.byteCount) { command.encode(into: &$0) }
@@ -53,17 +53,15 @@ extension RedisConnection {
         inbox.recycle(batch)
     }
 
-    /// When a command that is called now has to be over.
+    /// Two instants between which this moment lies, at which a command with this limit is called.
     ///
-    /// The endpoint's own limit may be some milliseconds longer for tasks on the loop.
+    /// On the loop, where the call itself has none, they may lie some milliseconds apart: the endpoint's own limit is counted
+    /// from the later.
     @inline(__always)
-    func deadline(_ timeout: Duration?, _ blockingTime: UInt64, _ ambient: UInt64, isOnLoop: Bool) -> UInt64 {
-        settings.deadline(
-            calledAt: isOnLoop && timeout == nil ? core.soon : LoopClock.now,
-            timeout: timeout,
-            blockingTime: blockingTime,
-            ambient: ambient
-        )
+    func moment(of timeout: Duration?, isOnLoop: Bool) -> (earliest: UInt64, latest: UInt64) {
+        if isOnLoop, timeout == nil { return core.moment }
+        let now = LoopClock.now
+        return (now, now)
     }
 }
 

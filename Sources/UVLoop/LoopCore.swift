@@ -67,10 +67,10 @@ package final class LoopCore: SerialExecutor, @unchecked Sendable {
         return loopBound.now
     }
 
-    /// The driver's `soon`, without a reference to it.
-    package var soon: UInt64 {
+    /// The driver's `moment`, without a reference to it.
+    package var moment: (earliest: UInt64, latest: UInt64) {
         assertOnLoop()
-        return loopBound.soon
+        return loopBound.moment
     }
 
     /// A writer for a stream of this loop's; it may be made on any thread.

@@ -262,13 +262,16 @@ import Synchronization
     /// behind it.
     package var now: UInt64 { phase == .closed ? LoopClock.now : unsafe uv_now(uvLoop) * 1_000_000 }
 
-    /// An instant a tick and a half of the kernel's after this one at most, and not before it unless a tick is late by more
-    /// than half a step: for limits that must not be early, at a third of the clock's price.
-    package var soon: UInt64 {
-        Self.soon(coarse: LoopClock.coarse, turnBegan: turnBegan.value) { LoopClock.now }
+    /// Two instants between which this moment lies, at a third of the clock's price.
+    ///
+    /// The later is for limits that must not be early: it lies a tick and a half of the kernel's ahead at most, and not before
+    /// this moment unless a tick is late by more than half a step. The earlier is the coarse clock's.
+    package var moment: (earliest: UInt64, latest: UInt64) {
+        let coarse = LoopClock.coarse
+        return (coarse, Self.soon(coarse: coarse, turnBegan: turnBegan.value) { LoopClock.now })
     }
 
-    /// What `soon` is at a time of the coarse clock.
+    /// The later of the two, at a time of the coarse clock.
     @inline(__always)
     static func soon(
         coarse: UInt64,

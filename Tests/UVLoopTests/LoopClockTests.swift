@@ -29,7 +29,7 @@ import Testing
                 let coarse = LoopClock.coarse
                 guard coarse < last else { break }
                 let now = LoopClock.now
-                let soon = loop.core.soon
+                let soon = loop.core.moment.latest
                 // A tick that is later than that has been missed.
                 if soon < now, now - coarse <= LoopDriver.mostUnseen { early += 1 }
                 if soon > LoopClock.now + LoopDriver.mostUnseen { late += 1 }

@@ -114,7 +114,7 @@ final class SimulatedConnection: ConnectionPerformer {
     /// A task on the loop sends a command.
     func submit(_ id: Int, _ request: Machine.Request) {
         world.takenIn(id)
-        submit(id, request, behind: backlog.all) { write(id, request, $0) }
+        submit(id, request, behind: backlog.all, now: earlierNow) { write(id, request, $0) }
     }
 
     private func write(_ id: Int, _ request: Machine.Request, _ place: CommandPlace) {
