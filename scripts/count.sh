@@ -68,6 +68,35 @@ trace() { # CONCURRENCY
     done
 }
 
+# Steps through turns of the loop at concurrency 1 and at 10, in which as many commands are written at once, and leaves what a
+# command adds to a turn, and the rest of it, in the variables. Fails where the system does not let a program be traced.
+step_through() {
+    local lanes_there status
+    for lanes_there in 1 10; do
+        run_client "$lanes_there" 3000000 "$count_steps" 5 && status=0 || status=$?
+        [ $status -ne 3 ] || return 1
+        [ $status -eq 0 ] || fail "$count_steps failed: see above."
+        mv "$redis_dir/report" "$redis_dir/steps.$lanes_there"
+    done
+    read -r command_instructions turn_instructions command_locked turn_locked < <(python3 -c '
+import json, sys
+one, ten = (json.load(open(path)) for path in sys.argv[1:])
+for name in "instructions", "locked":
+    command = (ten[name] - one[name]) / 9
+    print(round(command), round(one[name] - command), end=" ")
+' "$redis_dir/steps.1" "$redis_dir/steps.10")
+}
+
+# no_more_than GOAL COUNT NAME: COUNT is of one turn or one command.
+no_more_than() {
+    local verdict=good
+    if [ "$2" -gt "$1" ]; then
+        verdict=MISSED
+        failures=$((failures + 1))
+    fi
+    printf '%9s  %-50s at most %s: %s\n' "$2" "$3" "$1" "$verdict"
+}
+
 # How many more system calls the long run made.
 more_calls() {
     local requests total=()
@@ -92,6 +121,15 @@ count_library=$PWD/Benchmarks/.build/libcount.so
 cc -std=gnu11 -O2 -Wall -Wextra -Werror -shared -fPIC -o "$count_library" Benchmarks/counts/count.c ||
     fail "The counting library does not build: see the compiler's words above."
 
+count_steps=$PWD/Benchmarks/.build/count-steps
+case $(uname -m) in
+x86_64)
+    cc -std=gnu11 -O2 -Wall -Wextra -Werror -o "$count_steps" Benchmarks/counts/steps.c ||
+        fail "The program that counts instructions does not build: see the compiler's words above."
+    ;;
+*) count_steps=false ;;
+esac
+
 start_redis
 say "Counting what one HGET costs on the loop"
 lengths 20000 60000
@@ -113,6 +151,15 @@ at_most 0.01 "$allocations" "heap allocations, on an actor of the loop"
 at_most 0.001 "$other_locks" "locks, on an actor of the loop"
 at_most 3 "$task_locks" "locks of an actor's task on its own status"
 lanes=loop
+
+if [ "$count_steps" != false ] && step_through; then
+    no_more_than 3400 "$command_instructions" "instructions of a command"
+    no_more_than 3400 "$turn_instructions" "instructions of a turn without its commands"
+    no_more_than 20 "$command_locked" "of them locked, of a command"
+    no_more_than 35 "$turn_locked" "of them locked, of a turn without its commands"
+else
+    say "Instructions are NOT counted here: they are on x86-64, where the system lets a program be traced"
+fi
 
 # The three above are all there is.
 if strace -c -o /dev/null true 2>/dev/null; then

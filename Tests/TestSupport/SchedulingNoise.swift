@@ -11,7 +11,7 @@ public final class SchedulingNoise: Sendable {
     private let worst = Collected(Duration.zero)
     private let tasks: [Task<Void, Never>]
     private let thread: String
-    private let waitedBefore: Duration
+    private let waitedBefore: [String: Duration]
 
     private static let interval = Duration.milliseconds(1)
 
@@ -20,7 +20,7 @@ public final class SchedulingNoise: Sendable {
     /// - Parameter thread: the name of the measured loop's thread.
     public init(besides thread: String) {
         self.thread = thread
-        waitedBefore = timeInLine(ofThread: thread)
+        waitedBefore = timesInLine(ofThreads: thread)
         tasks = [true, false].map { [loop, worst] isOnLoop in
             let watch: @concurrent @Sendable () async -> Void = {
                 while !Task.isCancelled {
@@ -38,25 +38,28 @@ public final class SchedulingNoise: Sendable {
     ///
     /// - Returns: the longest time that a task of the meter was late, and how long the measured thread stood in line.
     public func stop() async -> Duration {
-        let waited = timeInLine(ofThread: thread) - waitedBefore
+        // Of each by itself: other tests have threads of that name, too, and end them.
+        let waited = timesInLine(ofThreads: thread).reduce(Duration.zero) { sum, thread in
+            sum + max(.zero, thread.value - (waitedBefore[thread.key] ?? .zero))
+        }
         for task in tasks { task.cancel() }
         for task in tasks { await task.value }
         await loop.shutdown()
-        return worst.value + max(.zero, waited)
+        return worst.value + waited
     }
 }
 
-/// How long the threads of that name have been ready to run and have not run.
+/// How long each thread of that name has been ready to run and has not run.
 ///
 /// Source: the kernel's `sched-stats`, "/proc/<pid>/schedstat", the second number.
-private func timeInLine(ofThread name: String) -> Duration {
+private func timesInLine(ofThreads name: String) -> [String: Duration] {
     func text(_ path: String) -> String { (try? String(contentsOfFile: path, encoding: .utf8)) ?? "" }
-    var total = 0
+    var times: [String: Duration] = [:]
     for task in (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")) ?? [] {
         let path = "/proc/self/task/\(task)"
         guard text("\(path)/comm").trimmingCharacters(in: .whitespacesAndNewlines) == name else { continue }
         let numbers = text("\(path)/schedstat").split(separator: " ")
-        if numbers.count > 1, let waited = Int(numbers[1]) { total += waited }
+        if numbers.count > 1, let waited = Int(numbers[1]) { times[task] = .nanoseconds(waited) }
     }
-    return .nanoseconds(total)
+    return times
 }
