@@ -73,7 +73,7 @@ trace() { # CONCURRENCY
 step_through() {
     local lanes_there status
     for lanes_there in 1 10; do
-        run_client "$lanes_there" 3000000 "$count_steps" 5 && status=0 || status=$?
+        run_client "$lanes_there" 3000000 "$count_steps" 3 && status=0 || status=$?
         [ $status -ne 3 ] || return 1
         [ $status -eq 0 ] || fail "$count_steps failed: see above."
         mv "$redis_dir/report" "$redis_dir/steps.$lanes_there"
@@ -81,9 +81,11 @@ step_through() {
     read -r command_instructions turn_instructions command_locked turn_locked < <(python3 -c '
 import json, sys
 one, ten = (json.load(open(path)) for path in sys.argv[1:])
+figures = []
 for name in "instructions", "locked":
     command = (ten[name] - one[name]) / 9
-    print(round(command), round(one[name] - command), end=" ")
+    figures += [round(command), round(one[name] - command)]
+print(*figures)
 ' "$redis_dir/steps.1" "$redis_dir/steps.10")
 }
 

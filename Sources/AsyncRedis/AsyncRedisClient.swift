@@ -225,7 +225,7 @@ public final class AsyncRedisClient: Sendable {
             return waiter.resume(.failure(RedisError(error, endpoint: endpoint)))
         }
         let isOnLoop = core.isOnLoop
-        let moment = connection.moment(of: timeout, isOnLoop: isOnLoop)
+        let moment = connection.momentOfCall(timeout, isOnLoop: isOnLoop)
         let request = RedisConnection.Request(
             byteCount: byteCount,
             deadline: connection.settings.deadline(

@@ -53,12 +53,11 @@ extension RedisConnection {
         inbox.recycle(batch)
     }
 
-    /// Two instants between which this moment lies, at which a command with this limit is called.
+    /// Two instants that the moment of a call lies between, from the later of which its limits are counted.
     ///
-    /// On the loop, where the call itself has none, they may lie some milliseconds apart: the endpoint's own limit is counted
-    /// from the later.
+    /// They are some milliseconds apart for a task on the loop whose call has no limit of its own.
     @inline(__always)
-    func moment(of timeout: Duration?, isOnLoop: Bool) -> (earliest: UInt64, latest: UInt64) {
+    func momentOfCall(_ timeout: Duration?, isOnLoop: Bool) -> (earliest: UInt64, latest: UInt64) {
         if isOnLoop, timeout == nil { return core.moment }
         let now = LoopClock.now
         return (now, now)

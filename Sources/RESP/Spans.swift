@@ -12,7 +12,7 @@ extension Array {
 extension String {
     /// The text of a few bytes that are all ASCII; nil of any others.
     ///
-    /// It takes a fraction of what a check of any UTF-8 does, and no memory.
+    /// It takes a fraction of what a check of any UTF-8 does, and on a 64-bit system no memory.
     @inline(__always)
     init?(shortASCII bytes: Span<UInt8>) {
         // What a `String` holds in itself. Source: `_SmallString.capacity` in the standard library, for 64-bit systems.
@@ -223,7 +223,7 @@ extension UInt32 {
     }
 }
 
-/// Writes the bytes of a number, the lowest first.
+/// Writes the bytes of a number, the lowest first; there must be room for them.
 @inline(__always)
 @unsafe
 private func store<Bytes: FixedWidthInteger & BitwiseCopyable>(
@@ -234,6 +234,8 @@ private func store<Bytes: FixedWidthInteger & BitwiseCopyable>(
 }
 
 /// Copies bytes; the few that most words have, without a call.
+///
+/// There must be so many at both places, which do not overlap.
 @inline(__always)
 @unsafe
 private func copy(_ source: UnsafePointer<UInt8>, _ target: UnsafeMutablePointer<UInt8>, _ count: Int) {
@@ -248,7 +250,7 @@ private func copy(_ source: UnsafePointer<UInt8>, _ target: UnsafeMutablePointer
     }
 }
 
-/// Copies less than eight bytes, in two pieces of which the second ends where the bytes end, and may begin within the first.
+/// Does so with less than eight bytes, in two pieces of which the second ends where the bytes end, and may begin within the first.
 @inline(__always)
 @unsafe
 private func copyFew(_ from: UnsafeRawPointer, _ to: UnsafeMutableRawPointer, _ count: Int) {

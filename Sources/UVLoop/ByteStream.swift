@@ -9,7 +9,7 @@ package protocol ByteStreamDelegate: AnyObject {
     var expectsNoInput: Bool { get }
     /// What was gathered is about to be handed to the kernel: the last moment for `takeBack`.
     ///
-    /// - Parameter now: the time.
+    /// - Parameter now: the time on the loop's clock, in nanoseconds.
     func streamWillWrite(_ now: UInt64)
     /// The kernel has taken some of what was gathered, or all.
     func streamWrote(isAll: Bool)
@@ -201,8 +201,8 @@ package protocol ByteStreamDelegate: AnyObject {
             let consumed = delegate?.streamReceived(buffer, bytes) ?? bytes.count
             // There may be more. Whoever waited for this goes on first, and the peer has something to do sooner.
             if count == reading.value.room, consumed > 0 { reading.value.pausedIn = driver.turnNumber.value }
-            // The delegate may have closed the stream, which let the bytes go.
-            if isOpen { input.value.takeBack(buffer, consumed: consumed) }
+            // A delegate that closed the stream let the bytes go.
+            input.value.takeBack(buffer, consumed: isOpen ? consumed : 0)
         } else if count == 0 {
             // "Try again", not the end.
             input.value.releaseIfEmpty()

@@ -96,7 +96,9 @@ package final class LoopCore: SerialExecutor, @unchecked Sendable {
             mailbox.takeAll(into: &driver.agenda.value.work)
             guard driver.agenda.value.work.isEmpty else { continue }
             // With nothing left the place is given up, and a successor may be at work already: touch nothing more.
-            guard mailbox.takeOrLeave(into: &driver.agenda.value.work) else { break }
+            var late = RingBuffer<LoopWork>()
+            guard mailbox.takeOrLeave(into: &late) else { break }
+            swap(&late, &driver.agenda.value.work)
         }
         // A successor may have set its own identity already: take back no more than our own.
         _ = threadID.compareExchange(expected: LoopThread.currentID, desired: 0, ordering: .relaxed)

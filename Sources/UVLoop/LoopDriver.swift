@@ -97,10 +97,10 @@ import Synchronization
     func run() {
         guard let prepare, let check, let async else { return }
         unsafe uv_prepare_start(prepare.as(uv_prepare_t.self)) { handle in
-            unsafe LoopDriver.with(handle?.pointee.loop) { $0.turn() }
+            unsafe LoopDriver.withDriver(of: handle?.pointee.loop) { $0.turn() }
         }
         unsafe uv_check_start(check.as(uv_check_t.self)) { handle in
-            unsafe LoopDriver.with(handle?.pointee.loop) { $0.mailbox.wakeUp() }
+            unsafe LoopDriver.withDriver(of: handle?.pointee.loop) { $0.mailbox.wakeUp() }
         }
         // `stopRinging` is called before the handle closes, so the pointer is good whenever the bell is rung.
         let bell = unsafe SendablePointer(async.as(uv_async_t.self))
@@ -140,9 +140,9 @@ import Synchronization
     }
 
     @inline(__always)
-    private static func with(_ loop: UnsafeMutablePointer<uv_loop_t>?, _ body: (LoopDriver) -> Void) {
+    private static func withDriver(of loop: UnsafeMutablePointer<uv_loop_t>?, _ body: (LoopDriver) -> Void) {
         guard let data = unsafe loop?.pointee.data else { return }
-        // `open()` put the driver there; it outlives the loop.
+        // `open()` put the driver there, which outlives the loop: no reference needs to be counted at each turn.
         unsafe Unmanaged<LoopDriver>.fromOpaque(data)._withUnsafeGuaranteedRef { body($0) }
     }
 
@@ -189,6 +189,8 @@ import Synchronization
             run(item)
             if !agenda.value.haveEnough.isEmpty { flushThoseWithEnough() }
         }
+        // What a crowd needed is not kept.
+        if agenda.value.work.capacity > 4 * Self.maxWorkPerTurn { agenda.value.work.giveMemoryBack() }
     }
 
     /// Runs a turn's share of work when no loop polls any more.
@@ -258,14 +260,14 @@ import Synchronization
 
     // MARK: Time
 
-    /// The time in nanoseconds, on the clock of `LoopClock`, cut to milliseconds; as of the turn's beginning, or of the poll
+    /// The time in nanoseconds, on the clock of `LoopClock`, cut to milliseconds; as of the last poll's end, or of the timers' turn
     /// behind it.
     package var now: UInt64 { phase == .closed ? LoopClock.now : unsafe uv_now(uvLoop) * 1_000_000 }
 
-    /// Two instants between which this moment lies, at a third of the clock's price.
+    /// Two instants on the clock of `LoopClock`, one before this moment and one behind it, at a third of that clock's price.
     ///
-    /// The later is for limits that must not be early: it lies a tick and a half of the kernel's ahead at most, and not before
-    /// this moment unless a tick is late by more than half a step. The earlier is the coarse clock's.
+    /// The earlier is the coarse clock's. The later is for limits that must not be early: it lies a tick and a half of the
+    /// kernel's ahead at most, and is behind this moment unless a tick is late by more than half a step.
     package var moment: (earliest: UInt64, latest: UInt64) {
         let coarse = LoopClock.coarse
         return (coarse, Self.soon(coarse: coarse, turnBegan: turnBegan.value) { LoopClock.now })

@@ -29,7 +29,8 @@ import CUV
         _ body: (Owner) -> Void
     ) {
         guard let data = unsafe data else { return }
-        // `setOwner` put an object of that class there, and it is retained until the close callback, which comes in none other.
+        // `setOwner` put an object of that class there, which is retained until the close callback, and libuv calls that from no
+        // other callback: no reference needs to be counted at each.
         unsafe Unmanaged<Owner>.fromOpaque(data)._withUnsafeGuaranteedRef { body($0) }
     }
 

@@ -98,11 +98,11 @@ final class LoopMailbox: Sendable {
 
     /// Takes all work, whether there is any or not.
     func takeAll(into work: inout RingBuffer<LoopWork>) {
-        state.withLock { state in
-            // An empty queue is given for a full one, so that the memory of both is used again.
-            if work.isEmpty { return swap(&work, &state.work) }
-            while let item = state.work.popFirst() { work.append(item) }
-        }
+        // An empty queue is given for a full one, so that the memory of both is used again.
+        if work.isEmpty { return state.withLock { swap(&work, &$0.work) } }
+        var taken = RingBuffer<LoopWork>()
+        state.withLock { swap(&taken, &$0.work) }
+        while let item = taken.popFirst() { work.append(item) }
     }
 
     /// Says that the loop is about to sleep in its poll.

@@ -107,7 +107,7 @@ import CUV
                     loopWillShutDown: { [self] in finish(.failure(EventLoopError.shutDown)) }
                 )
                 guard let timer else { return finish(.failure(EventLoopError.shutDown)) }
-                // From this moment, not from the turn's beginning; and a started millisecond does not count.
+                // From this moment, not from the last look at the clock; and a started millisecond does not count.
                 core.driver.updateNow()
                 timer.start(after: milliseconds == 0 ? 0 : milliseconds + 1)
             }

@@ -216,7 +216,7 @@
 
     /// The first bytes, as many as are offered to the kernel at a time, if they are in one buffer: most are.
     ///
-    /// They stay where they are until the queue is changed or freed.
+    /// They stay where they are until the queue is changed or freed, which a write does not do.
     var onlyPiece: UnsafeRawBufferPointer? {
         guard pieces.value.isEmpty else { return nil }
         return unsafe UnsafeRawBufferPointer(

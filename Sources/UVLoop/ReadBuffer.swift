@@ -193,7 +193,7 @@ struct ReadAccumulator {
         return (lent, unconsumed)
     }
 
-    /// Takes back what was lent, and lets go of the first `count` of its bytes.
+    /// Takes back what was lent, and lets go of the first `count` of its bytes; after `discard` there are none.
     mutating func takeBack(_ lent: consuming ReadBuffer, consumed count: Int) {
         unconsumed = (unconsumed.lowerBound + count)..<unconsumed.upperBound
         if unconsumed.isEmpty { pool.give(lent) } else { buffer = lent }

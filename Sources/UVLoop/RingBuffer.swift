@@ -125,5 +125,5 @@
     }
 }
 
-// Safe to share: nobody else has its memory, as with an array.
+// Safe to share: it is never copied, and nobody else has its memory.
 extension RingBuffer: @unchecked Sendable where Element: Sendable {}

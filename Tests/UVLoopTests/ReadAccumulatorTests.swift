@@ -49,6 +49,26 @@ struct ReadAccumulatorTests {
         #expect(isAll(1, decoded, first))
     }
 
+    /// A stream may be closed by whoever its bytes are lent to.
+    @Test func whatWasLentIsUsedAgainThoughTheRestWasLetGo() throws {
+        let pool = ReadBufferPool()
+        var input = ReadAccumulator(pool: pool)
+        let lent = try lendAndDiscard(&input)
+        #expect(ObjectIdentifier(pool.take()) == lent)
+    }
+
+    /// Lets everything go while a buffer is lent, and takes that back: which it was.
+    private func lendAndDiscard(_ input: inout ReadAccumulator) throws -> ObjectIdentifier {
+        let room = unsafe input.prepareToRead()
+        // As in `receive`.
+        unsafe room.initializeMemory(as: UInt8.self, repeating: 1)
+        let received = input.received(room.count)
+        let (buffer, _) = try #require(received)
+        input.discard()
+        input.takeBack(buffer, consumed: 0)
+        return ObjectIdentifier(buffer)
+    }
+
     /// Nobody else's: the memory is used again where it is.
     @Test func bytesThatNobodyElseHoldsAreMovedToTheFront() throws {
         var input = ReadAccumulator(pool: ReadBufferPool())

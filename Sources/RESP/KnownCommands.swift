@@ -1,4 +1,5 @@
-// Commands of a shape that is known. Those of four registers' size are handed on there, larger ones in memory.
+// Commands of a shape that is known. What has four words at most, of the machine's, is handed on in registers, and costs less than what
+// has more (`docs/PERFORMANCE.md`): so those that the client has functions for keep no name.
 
 /// `HGET key field`.
 package struct RESPHGet: RESPCommand {
