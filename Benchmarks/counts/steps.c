@@ -7,7 +7,7 @@
  * It starts the program, lets it run until a thread has used a third of a second, steps through TURNS writes of that thread, ends
  * the program and prints one line of JSON: the medians of a turn. What a processor makes of the same instructions, or how busy it
  * is, does not change them. The thread runs a thousand times slower meanwhile: timers that it waits for are disarmed first. It
- * ends with status 3 where the system does not let a program be traced.
+ * ends with status 3 where the system does not let a program be traced, or the program does not last that long.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -153,7 +153,7 @@ static int writes(long call) { return call == SYS_write || call == SYS_writev ||
 static void step(pid_t thread) {
     int status;
     if (ptrace(PTRACE_SINGLESTEP, thread, 0, 0) < 0) die(failed, "the program cannot be stepped through");
-    if (waitpid(thread, &status, __WALL) < 0 || !WIFSTOPPED(status)) errno = 0, die(failed, "the program ended: give it more to do");
+    if (waitpid(thread, &status, __WALL) < 0 || !WIFSTOPPED(status)) errno = 0, die(refused, "the program ended while it was stepped through: give it more to do, or more time");
 }
 
 static int by_size(const void *a, const void *b) {
