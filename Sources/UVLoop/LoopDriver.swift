@@ -165,6 +165,8 @@ import Synchronization
         // With work or mail left the poll looks at the sockets and returns at once.
         if agenda.value.work.isEmpty, agenda.value.needsFlush.isEmpty, mailbox.fallAsleep() {
             setIdling(false)
+            // The poll ends when a timer is due, as libuv counts it: from before this turn's work.
+            if let pollTimeOut, pollTimeOut > 0 { updateNow() }
         } else {
             setIdling(true)
         }

@@ -41,9 +41,13 @@ import CUV
     }
 
     /// Starts the timer anew: first after `milliseconds`, then every `interval` milliseconds if that is not 0.
+    ///
+    /// They are counted from the beginning of the millisecond that this moment is in: one more makes sure that it is not early.
     public func start(after milliseconds: UInt64, every interval: UInt64 = 0) {
         driver.assertOnLoop()
         guard isOpen else { return }
+        // libuv would count from its last look at the clock, before the work of this turn.
+        driver.updateNow()
         unsafe uv_timer_start(
             handle.as(uv_timer_t.self),
             { timer in unsafe LoopHandle.withOwner(timer?.pointee.data, as: LoopTimer.self) { $0.fired?() } },
@@ -107,8 +111,7 @@ import CUV
                     loopWillShutDown: { [self] in finish(.failure(EventLoopError.shutDown)) }
                 )
                 guard let timer else { return finish(.failure(EventLoopError.shutDown)) }
-                // From this moment, not from the last look at the clock; and a started millisecond does not count.
-                core.driver.updateNow()
+                // A started millisecond does not count.
                 timer.start(after: milliseconds == 0 ? 0 : milliseconds + 1)
             }
         }

@@ -156,9 +156,7 @@ package final class StreamConnector {
     private func startTimer(sharing parts: UInt64) {
         let now = LoopClock.now
         let left = deadline > now ? deadline - now : 0
-        // From this moment, not from the last look at the clock; a started millisecond does not count. libuv adds its own time to a
-        // timeout: leave it room.
-        driver.updateNow()
+        // A started millisecond does not count. libuv adds its own time to a timeout: leave it room.
         timer?.start(after: min(left / parts / 1_000_000 + 1, UInt64.max / 4))
     }
 

@@ -35,6 +35,58 @@ import Testing
         await loop.shutdown()
     }
 
+    @Test func aBusyTurnDoesNotLengthenASleep() async throws {
+        let loop = EventLoop(name: "busy")
+        let noise = SchedulingNoise(besides: "busy")
+        let lateness = try await loop.run {
+            let due = clock.now + .milliseconds(300)
+            async let sleep: Void = loop.sleep(for: .milliseconds(300))
+            // Behind it, in the same turn.
+            async let work: Void = spin(for: .milliseconds(200))
+            try await sleep
+            let lateness = clock.now - due
+            await work
+            return lateness
+        }
+        let allowance = Duration.milliseconds(100) + (await noise.stop())
+        #expect(lateness >= .zero && lateness <= allowance, "\(lateness), allowed \(allowance)")
+        await loop.shutdown()
+    }
+
+    private func spin(for duration: Duration) async {
+        let end = clock.now + duration
+        while clock.now < end {}
+    }
+
+    /// Whatever else the turn has done, and whether the loop polls at once.
+    @Test func aTimerCountsFromTheMomentOfItsStart() async {
+        let loop = EventLoop(name: "test")
+        let gate = Gate()
+        let instants = Collected<[ContinuousClock.Instant]>([])
+        loop.post { [clock] in
+            let busyUntil = clock.now + .milliseconds(50)
+            while clock.now < busyUntil {}
+            let holder = TimerHolder()
+            holder.timer = LoopTimer(on: loop) {
+                instants.update { $0.append(clock.now) }
+                holder.timer?.close()
+                gate.open()
+            }
+            instants.update { $0.append(clock.now) }
+            holder.timer?.start(after: 31)
+            for _ in 0..<3 { loop.post {} }
+        }
+        await gate.wait()
+        let times = instants.value
+        #expect(times[1] - times[0] >= .milliseconds(30), "\(times[1] - times[0])")
+        await loop.shutdown()
+    }
+
+    /// Holds a timer that stays on its loop.
+    private final class TimerHolder {
+        var timer: LoopTimer?
+    }
+
     @Test func negativeDurationsReturnSoon() async throws {
         let loop = EventLoop(name: "test")
         try await loop.sleep(for: .seconds(-5))
