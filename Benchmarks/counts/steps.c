@@ -184,7 +184,8 @@ int main(int count, char **arguments) {
 
     pid_t thread = warm_thread();
     int status;
-    if (ptrace(PTRACE_SEIZE, thread, 0, 0) < 0 || ptrace(PTRACE_INTERRUPT, thread, 0, 0) < 0 || waitpid(thread, &status, __WALL) < 0)
+    /* The program ends with this one, however that ends. */
+    if (ptrace(PTRACE_SEIZE, thread, 0, PTRACE_O_EXITKILL) < 0 || ptrace(PTRACE_INTERRUPT, thread, 0, 0) < 0 || waitpid(thread, &status, __WALL) < 0)
         die(refused, "the program cannot be traced");
     disarm_timers();
 
