@@ -1,5 +1,5 @@
-// Commands of a shape that is known. What has four words at most, of the machine's, is handed on in registers, and costs less than what
-// has more (`docs/PERFORMANCE.md`): so those that the client has functions for keep no name.
+// Commands of a known shape. Those that the client has functions for keep no name: what fits into four registers is handed on there, and
+// costs less than what does not (`docs/PERFORMANCE.md`).
 
 /// `HGET key field`.
 package struct RESPHGet: RESPCommand {

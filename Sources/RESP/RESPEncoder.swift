@@ -218,7 +218,7 @@ extension OutputSpan<UInt8> {
         appendLineEnd()
     }
 
-    fileprivate mutating func appendLineEnd() {
+    mutating func appendLineEnd() {
         append(RESPByte.cr)
         append(RESPByte.lf)
     }

@@ -48,11 +48,6 @@ package struct RESPFramer {
     /// - Throws: ``RESPProtocolError``, from then on at every call.
     package mutating func next(_ bytes: Span<UInt8>) throws(RESPProtocolError) -> Int? {
         if let failure { throw failure }
-        // Most replies are one bulk string, which is there whole.
-        if scanned == 0, outer.isEmpty, let end = shortBulkEnd(bytes) {
-            replyOffset += UInt64(end)
-            return end
-        }
         while true {
             if scanned == lineStart, let end = shortBulkEnd(bytes) {
                 scanned = end

@@ -10,11 +10,11 @@ public enum RESPVersion: Hashable, Sendable {
 ///
 /// Source: the RESP specification, "RESP protocol description".
 package enum RESPType {
-    @inlinable package static var simpleString: UInt8 { @inline(__always) get { UInt8(ascii: "+") } }
-    @inlinable package static var error: UInt8 { @inline(__always) get { UInt8(ascii: "-") } }
-    @inlinable package static var integer: UInt8 { @inline(__always) get { UInt8(ascii: ":") } }
-    @inlinable package static var bulkString: UInt8 { @inline(__always) get { UInt8(ascii: "$") } }
-    @inlinable package static var array: UInt8 { @inline(__always) get { UInt8(ascii: "*") } }
+    @inlinable package static var simpleString: UInt8 { UInt8(ascii: "+") }
+    @inlinable package static var error: UInt8 { UInt8(ascii: "-") }
+    @inlinable package static var integer: UInt8 { UInt8(ascii: ":") }
+    @inlinable package static var bulkString: UInt8 { UInt8(ascii: "$") }
+    @inlinable package static var array: UInt8 { UInt8(ascii: "*") }
 
     // RESP3
     static var null: UInt8 { UInt8(ascii: "_") }

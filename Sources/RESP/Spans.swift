@@ -100,6 +100,7 @@ extension OutputSpan<UInt8> {
     private mutating func append(shortBulkString bytes: UnsafeBufferPointer<UInt8>) {
         let hasTwoDigits = bytes.count > 9
         let headSize = hasTwoDigits ? 5 : 4
+        // A bug of ours only, here and below: room is made for as many bytes as a command says that it has.
         precondition(headSize + bytes.count + 2 <= freeCapacity)
         // Checked above: so many bytes are written, one behind the other, and the memory does not leave the closure.
         unsafe withUnsafeMutableBufferPointer { target, initialized in
@@ -162,9 +163,7 @@ extension OutputSpan<UInt8> {
         guard number >= 0, number < 10, freeCapacity >= 4 else {
             append(type)
             append(decimal: number)
-            append(RESPByte.cr)
-            append(RESPByte.lf)
-            return
+            return appendLineEnd()
         }
         // There is room for the four bytes, as was just asked.
         unsafe withUnsafeMutableBufferPointer { target, initialized in

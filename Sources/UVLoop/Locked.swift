@@ -5,7 +5,8 @@ public import Glibc
 /// The standard library's `Mutex` would do, but for one thing: ThreadSanitizer cannot see it on Linux, and reports every
 /// access under it as a race. It knows a POSIX mutex.
 @_spi(Driver) @safe public struct Locked<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
-    // Safe to share: `value` is touched with the mutex held, and nowhere else.
+    // Safe to share: `value` is touched with the mutex held, and nowhere else; what goes in or comes out is `sending`, so nobody keeps a
+    // part of it.
     @usableFromInline let mutex: UnsafeMutablePointer<pthread_mutex_t>
     @usableFromInline let value: UnsafeMutablePointer<Value>
 

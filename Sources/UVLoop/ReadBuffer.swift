@@ -90,15 +90,7 @@ package final class ReadBufferPool {
 
     /// A buffer nobody else holds, with everything in it free to be overwritten.
     func take() -> ReadBuffer {
-        // The newest first: its memory is warm.
-        guard var newest = spares.value.popLast() else { return ReadBuffer(capacity: Self.bufferSize) }
-        if isKnownUniquelyReferenced(&newest) { return newest }
-        defer { spares.value.append(newest) }
-        return takeOlder()
-    }
-
-    /// A buffer whose last reply is still being decoded elsewhere is passed over.
-    private func takeOlder() -> ReadBuffer {
+        // The newest first: its memory is warm. One whose last reply is still being decoded elsewhere is passed over.
         var index = spares.value.count - 1
         while index >= 0 {
             if isKnownUniquelyReferenced(&spares.value[index]) { return spares.value.remove(at: index) }
